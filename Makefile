@@ -1,0 +1,63 @@
+# make run    a daemon with live readings of this machine
+# make test   every test but the soak counts, in parallel
+# make soak   the full counts;  make lint  ruff and mypy;  make bench  the figures
+# make wheel  wheel and sdist in dist/;  make clean
+
+PYTHON ?= python3
+DATA ?= smapd-data
+RUN ?=
+
+VENV = .venv
+PY = $(VENV)/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check -q
+TESTS = SMAPD_REQUIRE_SERVICES=1 timeout -k 10 $(1) $(PY) -m pytest -q -n auto --dist loadscope
+
+.PHONY: run test soak lint bench wheel clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.installed
+	exec $(VENV)/bin/smapd run conf/demo.ini --data-dir $(DATA) $(RUN)
+
+test: $(VENV)/.installed-test
+	$(call TESTS,900) -m "not soak"
+
+soak: $(VENV)/.installed-test
+	SMAPD_HYPOTHESIS=soak $(call TESTS,14400) -m soak || [ $$? -eq 5 ]
+
+lint: $(VENV)/.installed-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy --strict smapd
+	$(PY) -m mypy drivers
+
+bench: $(VENV)/.installed-test
+	set -e; for script in bench/[a-z]*.py; do echo "== $$script"; $(PY) $$script; done
+
+wheel: $(VENV)/.installed-test
+	$(PY) -m build -q --outdir dist .
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-wheel
+	find smapd drivers twisted tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# Debian keeps ensurepip apart, in python3-venv: root gets it installed, others the one command.
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "smapd needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq python3-venv; \
+	  else \
+	    echo "Python's venv is missing; install it with: sudo apt-get install python3-venv" >&2; \
+	    exit 1; \
+	  fi; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: setup.cfg setup.py pyproject.toml | $(PY)
+	$(PIP) install -e .
+	touch $@
+
+$(VENV)/.installed-test: setup.cfg setup.py pyproject.toml | $(PY)
+	$(PIP) install -e '.[test]'
+	touch $@ $(VENV)/.installed
