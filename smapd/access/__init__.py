@@ -1,0 +1,5 @@
+"""Who may do what."""
+
+from .rules import Access
+
+__all__ = ["Access"]
