@@ -1,0 +1,5 @@
+"""Reports: who is sent which readings."""
+
+from .options import FORMATS, TABLES
+
+__all__ = ["FORMATS", "TABLES"]
