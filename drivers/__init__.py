@@ -1,0 +1,1 @@
+"""Drivers shipped with smapd, one folder a device family; imported as ``smapd.drivers.NAME``."""

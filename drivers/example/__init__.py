@@ -1,0 +1,5 @@
+"""A driver to copy: the tutorial's counter, with two options."""
+
+from .driver import Driver
+
+__all__ = ["Driver"]

@@ -1,0 +1,5 @@
+"""The machine that smapd runs on: processors, memory, disks, network, temperatures."""
+
+from .driver import SystemDriver
+
+__all__ = ["SystemDriver"]
