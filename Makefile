@@ -1,7 +1,7 @@
 # make run    a daemon with live readings of this machine
 # make test   every test but the soak counts, in parallel
 # make soak   the full counts;  make lint  ruff and mypy;  make bench  the figures
-# make wheel  wheel and sdist in dist/;  make clean
+# make wheel  wheel and sdist in dist/;  make deb  the Debian package, in dist/;  make clean
 
 PYTHON ?= python3
 DATA ?= smapd-data
@@ -12,7 +12,7 @@ PY = $(VENV)/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check -q
 TESTS = SMAPD_REQUIRE_SERVICES=1 timeout -k 10 $(1) $(PY) -m pytest -q -n auto --dist loadscope
 
-.PHONY: run test soak lint bench wheel clean
+.PHONY: run test soak lint bench wheel deb clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed
@@ -36,6 +36,10 @@ bench: $(VENV)/.installed-test
 wheel: $(VENV)/.installed-test
 	$(PY) -m build -q --outdir dist .
 
+# With /usr/bin/python3, whatever PYTHON says; WHEELS=dir: no index is asked.
+deb:
+	WHEELS=$(WHEELS) debian/build dist
+
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-wheel
 	find smapd drivers twisted tests bench -name __pycache__ -prune -exec rm -rf {} +
@@ -55,9 +59,9 @@ $(PY):
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: setup.cfg setup.py pyproject.toml | $(PY)
-	$(PIP) install -e .
+	$(PIP) install -e '.[modbus]'
 	touch $@
 
 $(VENV)/.installed-test: setup.cfg setup.py pyproject.toml | $(PY)
-	$(PIP) install -e '.[test]'
+	$(PIP) install -e '.[modbus,test]'
 	touch $@ $(VENV)/.installed

@@ -34,14 +34,16 @@ def test_examples_have_roots_of_their_own() -> None:
     assert len(set(roots)) == len(roots)
 
 
-def test_demo_shows_the_machine_two_counters_and_a_fed_timeseries() -> None:
-    """P-07: host metrics, two copies of the tutorial's driver, and [/x]."""
+def test_demo_shows_the_machine_a_meter_two_counters_and_a_fed_timeseries() -> None:
+    """P-07, P-01: host metrics, a simulated meter, two copies of the tutorial's driver, [/x]."""
     plan = load_plan(CONF / "demo.ini", tables=TABLES, drivers=find_driver)
 
     kinds = {s.path: s.driver.__name__ if s.driver else s.kind for s in plan.sections}
     assert kinds == {
         "/": "collection",
         "/host": "SystemDriver",
+        "/simulator": "SimulatedMeter",
+        "/meter": "ModbusDriver",
         "/instrument0": "BaseDriver",
         "/instrument1": "BaseDriver",
         "/x": "timeseries",
