@@ -1,0 +1,461 @@
+"""The plan of the house: makes every part once, and hands each its neighbours.
+
+``build`` turns a checked plan into a ``Daemon``, which starts and stops in order. Sections are
+attached and detached one at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+import smapd
+from smapd import http, reports, runtime, storage
+from smapd.access import Access
+from smapd.config import (
+    NodeSection,
+    Plan,
+    attach_section,
+    finish_driver_section,
+    namespace,
+    resolve,
+    with_driver,
+)
+from smapd.core import Collection, Intake, SmapInstance
+from smapd.driver.host import DriverHost
+from smapd.driver.lifecycle import DriverSection, Place
+from smapd.errors import DriverFailed, SmapError
+from smapd.options import merge
+from smapd.runtime import (
+    CallOwner,
+    Child,
+    ClockWatch,
+    Notifier,
+    OrderedService,
+    PoolSize,
+    Repeating,
+    Runtime,
+    Watchdog,
+    periodic,
+    watchdog_interval_s,
+)
+from smapd.storage import Daemon as Address
+from smapd.storage import DataDir
+from smapd.values import Json
+
+TABLES: Final = (*http.TABLES, *reports.TABLES, *runtime.TABLES, *storage.TABLES)
+
+PATIENCE_S: Final = 4.0
+"""How long the start waits, in all, for drivers whose ``setup`` does not return."""
+
+ANSWERS_END_S: Final = 0.8
+"""How long open answers may take to finish at a stop."""
+
+CONTROL_POOL: Final = "disk-control"
+LOOK_AT_POLLS_S: Final = 2.0
+"""How often the tree is told what is wrong with the drivers' polls."""
+LOOK_S: Final = 10.0
+"""How often the disk threads are looked at where no supervisor says."""
+
+
+@dataclass(frozen=True)
+class LoadedPlan(Plan):
+    """The plan of a tree that ``loader.load`` made. ``hosts``: its drivers that are set up."""
+
+    hosts: Mapping[str, DriverHost] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line overrules, and who is told that the daemon is ready."""
+
+    port: int | None = None
+    data_dir: str | Path | None = None
+    serve_http: bool = True
+    environ: Mapping[str, str] = field(default_factory=dict)
+    announce: Callable[[str], None] = field(default=lambda text: None)
+
+
+class Daemon:
+    """One tree with all that serves it; every method on the reactor's thread."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        inst: SmapInstance,
+        plan: Plan | None,
+        run: Runtime,
+        reactor: Any,
+        settings: Settings,
+    ) -> None:
+        self.inst, self.plan, self.run = inst, plan, run
+        self.sections: dict[str, DriverSection] = {}
+        self.urls: list[str] = []
+        self._reactor, self._settings = reactor, settings
+        self._server = dict(plan.server) if plan is not None else _defaults()
+        self._data_dir = DataDir(settings.data_dir or self._server["DataDir"])
+        self._sites: list[tuple[http.Site, IListeningPort]] = []
+        self._late: dict[str, str] = {}
+        self._looks: Repeating | None = None
+        self._behind: dict[str, list[NodeSection]] = {}
+        for section in plan.sections if plan is not None else ():
+            if section.behind is not None:
+                self._behind.setdefault(section.behind, []).append(section)
+        self._started_ms = run.clock.wall_ms()
+        self.clock_watch = ClockWatch(run.clock, run.scheduler.clock_stepped)
+        self.notifier = Notifier(settings.environ.get("NOTIFY_SOCKET"))
+        self.watchdog = Watchdog(
+            run.clock,
+            run.threads,
+            self.notifier,
+            watchdog_interval_s(settings.environ, os.getpid()) or LOOK_S,
+            [CONTROL_POOL],
+        )
+        children = [
+            Child("data directory", self._data_dir.open, self._data_dir.close, None),
+            Child("threads", run.threads.start, self._stop_threads, 1.5),
+            Child("tree", self._plant, self._uproot, 1.0),
+        ]
+        if settings.serve_http:
+            children.append(Child("http", self._listen, self._close, 1.0))
+        children.append(Child("drivers", self._begin, self._end, 4.0))
+        children.append(Child("watch", self._watch, self._unwatch, 0.5))
+        self.service = OrderedService(run.clock, children)
+        self._show_status()
+
+    def start(self) -> Deferred[None]:
+        """Start everything in order; fails with the first cause after undoing what had started."""
+        started = self.service.start()
+        return started.addCallback(lambda _: self._ready())
+
+    def stop(self) -> Deferred[list[str]]:
+        """Stop everything in reverse, each part under its time limit."""
+        self.notifier.stopping()
+        return self.service.stop()
+
+    # --- the tree and its drivers
+
+    async def attach(self, section: NodeSection) -> None:
+        """Attach one section to the running daemon; a driver is set up and started.
+
+        :raises SmapError: if its place or uuid is taken.
+        """
+        driver = self._place(section)
+        if driver is not None:
+            await driver.set_up()
+            await driver.start()
+
+    async def detach(self, path: str) -> None:
+        """Stop the driver of a section, if it has one, and take it out of the tree."""
+        driver = self.sections.pop(path, None)
+        if driver is not None:
+            await driver.stop()
+        if self.inst.get(path) is not None:
+            self.inst.remove(path)
+
+    async def _plant(self) -> None:
+        threads = self.run.threads
+        threads.add_pool(CONTROL_POOL, PoolSize(kept=1, most=1, queue=1_000))
+        self.clock_watch.start()
+        self.inst.settle(threads.to_reactor, self._fault)
+        self.inst.stamp_note = self.clock_watch.note
+        if self.plan is None:
+            return
+        for problem in self.plan.warnings:
+            self.log.warn("{problem}", problem=str(problem))
+        for other in self.plan.others:
+            if other.kind == "report":
+                text = "[{section}]: this version delivers no reports yet; nothing is sent"
+                self.log.warn(text, section=other.name)
+        if not isinstance(self.plan, LoadedPlan):
+            with _no_collection():
+                sections = [section for section in self.plan.sections if not section.behind]
+                placed = [self._place(section) for section in sections]
+            drivers = [driver for driver in placed if driver is not None]
+        else:  # the tree stands already, and some of its drivers are set up
+            hosts = self.plan.hosts
+            drivers = [
+                self._host(section, hosts.get(section.path))
+                for section in self.plan.sections
+                if section.kind == "driver" and (section.path in hosts or not section.behind)
+            ]
+        await self._set_up(drivers)
+
+    def _place(self, section: NodeSection) -> DriverSection | None:
+        attach_section(self.inst, section)
+        return self._host(section) if section.kind == "driver" else None
+
+    def _host(self, section: NodeSection, loaded: DriverHost | None = None) -> DriverSection:
+        plan, run, path = self.plan, self.run, section.path
+        assert plan is not None
+
+        def owner(cls: type[Any]) -> CallOwner:
+            on_reactor = bool(getattr(cls, "ON_REACTOR", False))
+            return CallOwner(section.driver_name, path, run.scheduler, on_reactor=on_reactor)
+
+        def make() -> tuple[DriverHost, CallOwner]:
+            found = section if section.driver is not None else with_driver(section)
+            if found.driver is None:
+                raise DriverFailed(path, "import", found.fault)
+            scope, whose = self.inst.scope(path, namespace(plan, found)), owner(found.driver)
+            return DriverHost(found.driver, scope, resolve(found), whose), whose
+
+        place = Place(
+            make=make,
+            finish=lambda: self._finish(section),
+            clear=lambda: self._clear(path),
+            show=lambda text: self.inst.set_error(path, text),
+        )
+        driver = DriverSection(
+            path,
+            section.driver_name,
+            place,
+            clock=run.clock,
+            threads=run.threads,
+            faults=run.faults,
+            backoff=run.backoff(),
+            ready=None if loaded is None else loaded.owned_by(owner(loaded.cls)),
+        )
+        self.sections[path] = driver
+        return driver
+
+    async def _set_up(self, drivers: list[DriverSection]) -> None:
+        """In file order, one after another; one that does not return is not waited for."""
+        clock = self.run.clock
+        patience_ends = clock.seconds() + PATIENCE_S
+        for driver in drivers:
+            done = Deferred.fromCoroutine(driver.set_up())
+            left_s = patience_ends - clock.seconds()
+            if not await self._within(done, left_s):
+                self.log.warn(
+                    "{driver}: setup has not returned yet; the start goes on without it",
+                    driver=driver.path,
+                )
+
+    async def _within(self, done: Deferred[None], limit_s: float) -> bool:
+        """Whether it was done in time; it goes on in any case."""
+        first: Deferred[bool] = Deferred()
+
+        def settle(in_time: bool) -> None:
+            if not first.called:
+                first.callback(in_time)
+
+        timer = self.run.clock.later(max(limit_s, 0.0), settle, False)
+        done.addBoth(lambda _: settle(True))
+        in_time = await first
+        timer.discard()
+        return in_time
+
+    def _finish(self, section: NodeSection) -> None:
+        """The section's metadata over the driver's, then the sections below it."""
+        finish_driver_section(self.inst, section)
+        for below in self._behind.get(section.path, ()):
+            try:
+                driver = self._place(below)
+            except SmapError as error:
+                self._late[below.path] = error.message
+                self.run.faults.fault(("section", below.path), error.message, section=below.path)
+                continue
+            self._late.pop(below.path, None)
+            if driver is not None:
+                self.run.clock.background(
+                    Deferred.fromCoroutine(self._set_up_late(driver)), f"set-up of {below.path}"
+                )
+
+    async def _set_up_late(self, driver: DriverSection) -> None:
+        await driver.set_up()
+        if "drivers" in self.service.started:
+            await driver.start()
+
+    def _clear(self, path: str) -> None:
+        """Everything below a driver's place; its sections there come again with its set-up."""
+        node = self.inst.get_collection(path)
+        if isinstance(node, Collection):
+            for name in list(node.children):
+                self.inst.remove(f"{path.rstrip('/')}/{name}")
+
+    async def _begin(self) -> None:
+        periodic.adopt(self.run.scheduler)
+        self._looks = self.run.clock.every(LOOK_AT_POLLS_S, self._look_at_polls)
+        for driver in list(self.sections.values()):
+            self.run.clock.background(
+                Deferred.fromCoroutine(driver.start()), f"starting {driver.path}"
+            )
+
+    def _look_at_polls(self) -> None:
+        for driver in list(self.sections.values()):
+            driver.look()
+
+    async def _end(self) -> None:
+        periodic.release()
+        if self._looks is not None:
+            self._looks.stop()
+        ends = [
+            (path, Deferred.fromCoroutine(driver.stop())) for path, driver in self.sections.items()
+        ]
+        for path, end in ends:
+            for name in await end:
+                text = "{call} is still under way; it is abandoned"
+                self.log.warn(text, call=name, driver=path)
+
+    async def _uproot(self) -> None:
+        self.inst.drain()
+        self.clock_watch.stop()
+
+    def _watch(self) -> None:
+        self.watchdog.start()
+
+    def _unwatch(self) -> None:
+        self.watchdog.stop()
+
+    async def _stop_threads(self) -> None:
+        for name in await self.run.threads.stop(1.0):
+            self.log.warn("{call} is still under way; it is abandoned", call=name)
+
+    # --- HTTP
+
+    async def _listen(self) -> None:
+        plan_listeners = self.plan.listeners if self.plan is not None else ()
+        parts = http.HttpParts(
+            tree=self.inst,
+            intake=Intake(self.inst),
+            access=Access(None, True),
+            status=self.run.status,
+            ready=self._why_not_ready,
+            healthy=self._why_unhealthy,
+            version=smapd.__version__,
+        )
+        wanted = [(self._server, self._settings.port), *((v, None) for v in plan_listeners)]
+        try:
+            for values, port in wanted:
+                await self._open(parts, http.listener_from(values, port))
+        except SmapError:
+            await self._close()
+            raise
+        url = self.urls[0].rstrip("/")
+        try:
+            self._data_dir.write_daemon(Address(os.getpid(), url, smapd.__version__))
+        except (OSError, SmapError) as error:  # the commands need --url then; all else works
+            self.log.warn("{error}", error=str(error))
+
+    async def _open(self, parts: http.HttpParts, listener: http.Listener) -> None:
+        access = Access(listener.token, listener.is_loopback)
+        name = f"http {len(self._sites) + 1}" if self._sites else "http"
+        site = http.make_site(replace(parts, access=access), listener, self.run.clock, name)
+        port = await http.listen(self._reactor, site, listener)
+        self._sites.append((site, port))
+        address: Any = port.getHost()
+        self.urls.append(listener.url(address.port))
+
+    async def _close(self) -> None:
+        sites, self._sites = self._sites, []
+        for _site, port in sites:
+            await maybeDeferred(port.stopListening)
+        for closing in [site.close(ANSWERS_END_S) for site, _port in sites]:
+            await closing
+
+    def _why_not_ready(self) -> str:
+        if self.service.starting:
+            return f"Starting: {self.service.starting}."
+        return "" if "drivers" in self.service.started else "Stopping."
+
+    def _why_unhealthy(self) -> str:
+        stuck = self.watchdog.stuck
+        return f"{', '.join(stuck)} does not move." if stuck else ""
+
+    # --- what it says of itself
+
+    def _ready(self) -> None:
+        gc.collect()
+        gc.freeze()  # the tree stays: a full collection need not walk it again
+        for line in self._announcement():
+            self._settings.announce(line)
+        self.notifier.ready()
+
+    def _announcement(self) -> list[str]:
+        lines = [f"smapd {smapd.__version__} is ready."]
+        for url in self.urls:
+            lines.append(f"  open       {url}data/+")
+        lines.append(f"  data in    {self._data_dir.path}")
+        lines.append(f"  stop with  Ctrl-C, or: kill {os.getpid()}")
+        return lines
+
+    def _fault(self, text: str, error: BaseException | None) -> None:
+        if error is None:
+            self.log.warn("{text}", text=text)
+        else:
+            self.log.failure("{text}", Failure(error), LogLevel.error, text=text)  # type: ignore[no-untyped-call]
+
+    def _show_status(self) -> None:
+        show = self.run.status.section
+        show("daemon", self._about)
+        show("tree", self._about_tree)
+        show("drivers", lambda: [driver.status() for driver in self.sections.values()])
+        show("late", lambda: dict(self._late))
+        show("clock", self.clock_watch.status)
+
+    def _about(self) -> Json:
+        now_ms = self.run.clock.wall_ms()
+        return {
+            "version": smapd.__version__,
+            "pid": os.getpid(),
+            "config": self.plan.file if self.plan is not None else None,
+            "data_dir": str(self._data_dir.path),
+            "urls": self.urls,
+            "started_ms": self._started_ms,
+            "now_ms": now_ms,
+            "not_ready": self._why_not_ready(),
+        }
+
+    def _about_tree(self) -> Json:
+        inst = self.inst
+        return {
+            "nodes": len(inst),
+            "revision": inst.revision,
+            "readings": inst.taken,
+            "refused": inst.refused,
+            "dropped": inst.dropped,
+            "refusals": inst.refusals(),
+        }
+
+
+def build(plan: Plan, run: Runtime, reactor: Any, settings: Settings) -> Daemon:
+    """A daemon for a checked plan; nothing is started yet."""
+    inst = SmapInstance(plan.root_uuid, now=run.clock.wall_ms)
+    if plan.default_timezone is not None:
+        inst.set_default_timezone(plan.default_timezone)
+    inst.plan = plan
+    return Daemon(inst, plan, run, reactor, settings)
+
+
+def embed(inst: SmapInstance, run: Runtime, reactor: Any, settings: Settings) -> Daemon:
+    """A daemon around a tree that a program made or loaded; nothing is started yet."""
+    return Daemon(inst, inst.plan, run, reactor, settings)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Nothing made here is garbage: looking for some would cost a tenth of a large start."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _defaults() -> dict[str, Any]:
+    values, _problems = merge(TABLES)["server"].parse({})
+    return values
