@@ -120,6 +120,7 @@ class _DaemonService(Service):
         self._clock: Clock | None = None
         self._asked_s = 0.0
         self.status = 0
+        self._ended = False
 
     def startService(self) -> None:
         """On the reactor's thread, once it runs."""
@@ -159,10 +160,11 @@ class _DaemonService(Service):
             self._daemon.service.hurry()
 
     def _end(self, status: int) -> None:
-        """Stop, as a signal does, and end with this status; on the reactor's thread."""
+        """Stop, as a signal does, and end with this status; on the reactor's thread. Once."""
         from twisted.internet import reactor
 
-        if self.running and self._stopping is None:
+        if self.running and self._stopping is None and not self._ended:
+            self._ended = True
             self.status = status
             with suppress(ReactorNotRunning):  # a signal came first
                 reactor.stop()

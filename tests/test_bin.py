@@ -102,12 +102,17 @@ def test_a_bare_checkout_runs_its_own_code_and_drivers(checkout: Path) -> None:
     (checkout / "drivers" / "mine").mkdir()
     (checkout / "drivers" / "mine" / "__init__.py").write_text(
         "class Driver:\n    OPTIONS = None\n"
-        "    def setup(self, opts): ...\n    def start(self): ...\n"
+        "    def setup(self, inst, opts): ...\n    def start(self): ...\n"
     )
 
-    done = run(checkout / "bin" / "run-driver", "smapd.drivers.mine.Driver", "--dry-run")
+    done = run(
+        checkout / "bin" / "run-driver",
+        "smapd.drivers.mine.Driver",
+        "--dry-run",
+        "-u75503ac2-abf0-11e0-b7d6-0026bb56ec92",
+    )
 
-    assert (done.stdout, done.stderr) == ("smapd.drivers.mine.Driver: no errors.\n", "")
+    assert (done.stdout, done.stderr) == ("/\n", "")
 
 
 def test_a_link_to_a_script_finds_its_checkout(checkout: Path, tmp_path: Path) -> None:

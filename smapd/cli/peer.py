@@ -1,0 +1,173 @@
+"""A running daemon as the commands see it: where it answers, and its answers as values.
+
+Blocking, on the standard library's client: a command that asks one question need not load Twisted.
+No proxy is asked and no redirect followed, for the daemon is on this machine or named by its URL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import ssl
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from smapd.errors import NotRunning, SmapError
+from smapd.storage import read_daemon
+
+TIMEOUT_S: Final = 10.0
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+DEFAULT_DATA_DIR: Final = "smapd-data"
+
+_MOST_BYTES: Final = 64 * 1024 * 1024
+_TOKEN_HINT: Final = "Set SMAPD_TOKEN, or name a file that holds the token with --token-file."
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name a running daemon."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help=f"where the daemon answers, like {DEFAULT_URL}")
+    where.add_argument("--data-dir", metavar="DIR", help="the data directory that it runs on")
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="holds the daemon's token; else SMAPD_TOKEN is taken"
+    )
+    parser.add_argument("--ca", metavar="FILE", help="certificate that an https daemon is known by")
+
+
+def find(args: argparse.Namespace) -> Peer:
+    """The daemon that the arguments name.
+
+    Without one: that of ``smapd-data`` in the working directory, else what answers on port 8080.
+
+    :raises NotRunning: if none runs on the data directory, or it has no HTTP.
+    :raises SmapError: if the URL, token file or certificate cannot be used.
+    """
+    token = _token(args.token_file)
+    if args.url is not None:
+        return Peer(args.url, token, args.ca)
+    directory = args.data_dir or DEFAULT_DATA_DIR
+    try:
+        daemon = read_daemon(directory)
+    except NotRunning:
+        if args.data_dir is not None:
+            raise
+        return Peer(DEFAULT_URL, token, args.ca)
+    if not daemon.url:
+        raise NotRunning(
+            f"the daemon with pid {daemon.pid} has no HTTP, or not yet.",
+            hint="It answers once it is ready, unless it was started with --no-http.",
+        )
+    return Peer(daemon.url, token, args.ca)
+
+
+class Peer:
+    """One daemon, by its URL. A connection each call."""
+
+    def __init__(self, url: str, token: str = "", ca: str | None = None) -> None:
+        """:raises SmapError: if the URL or the certificate cannot be used."""
+        self.url: Final = url.rstrip("/")
+        self._token = token
+        try:
+            parts = urlsplit(self.url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+            raise SmapError(f"{url!r} is not the URL of a daemon; write one like {DEFAULT_URL}.")
+        self._host, self._port, self._base = host, port, parts.path
+        self._tls: ssl.SSLContext | None = None
+        if parts.scheme == "https":
+            try:
+                self._tls = ssl.create_default_context(cafile=ca)
+            except OSError as e:
+                raise SmapError(f"certificate {ca}: {e.strerror or e}.") from e
+
+    def get(self, path: str) -> Any:
+        """What GET answers for this path (not quoted yet), decoded.
+
+        :raises NotRunning: if nobody answers there.
+        :raises SmapError: if it answers an error, with its sentence; or no JSON.
+        """
+        return self._ask("GET", path)
+
+    def post(self, path: str, body: Any) -> Any:
+        """What POST answers to this body, decoded. Raises as ``get`` does."""
+        return self._ask("POST", path, json.dumps(body).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        connection = self._connection()
+        try:
+            connection.request(method, self._base + quote(path), body, headers)
+            response = connection.getresponse()
+            status, data = response.status, response.read(_MOST_BYTES + 1)
+        except (OSError, http.client.HTTPException) as e:
+            raise NotRunning(f"no daemon answers at {self.url}: {_reason(e)}.") from e
+        finally:
+            connection.close()
+        if len(data) > _MOST_BYTES:
+            raise SmapError(f"the answer of {self.url} is longer than 64 MiB.")
+        try:
+            answer = json.loads(data) if data else None
+        except (ValueError, RecursionError):
+            answer = None if status >= 400 else data
+        if isinstance(answer, bytes):
+            raise SmapError(f"what answers at {self.url} is no smapd: its answer is not JSON.")
+        if status >= 300:
+            raise self._refusal(status, response.reason, answer)
+        return answer
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls is not None:
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=TIMEOUT_S, context=self._tls
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+
+    def _refusal(self, status: int, reason: str, answer: Any) -> SmapError:
+        found = answer if isinstance(answer, dict) else {}
+        message = found.get("message") or f"{self.url} answers {status} {reason}."
+        hint = _TOKEN_HINT if status == 401 else found.get("hint") or ""
+        return SmapError(printable(str(message)), hint=printable(str(hint)))
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere, without what could steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _token(file: str | None) -> str:
+    """The token from the file or else the environment; "" without one."""
+    if file is None:
+        token = os.environ.get("SMAPD_TOKEN", "")
+        where = "SMAPD_TOKEN"
+    else:
+        where = f"token file {file}"
+        try:
+            with open(file, encoding="utf-8") as f:
+                token = f.read(64 * 1024)
+        except OSError as e:
+            raise SmapError(f"{where}: {e.strerror or e}.") from e
+        except UnicodeDecodeError:
+            raise SmapError(f"{where} is not text.") from None
+    token = token.strip()
+    if file is not None and not token:
+        raise SmapError(f"{where} is empty.")
+    if not (token.isascii() and token.isprintable()):
+        raise SmapError(f"{where} holds what no header can carry; is it the right one?")
+    return token
+
+
+def _reason(e: Exception) -> str:
+    if isinstance(e, TimeoutError):
+        return f"nothing came for {TIMEOUT_S:.0f} s"
+    if isinstance(e, ssl.SSLCertVerificationError):
+        return f"{e.verify_message}; name its certificate with --ca"
+    text = str(getattr(e, "strerror", None) or e or type(e).__name__).rstrip(".")
+    return printable(text[:1].lower() + text[1:])

@@ -1,0 +1,68 @@
+"""Shows what a running daemon does: its counters, its drivers and their last errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from . import peer
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``status``."""
+    peer.arguments(parser)
+    parser.add_argument("--json", action="store_true", help="as the daemon gives it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it.
+
+    :raises NotRunning: if no daemon answers.
+    """
+    daemon = peer.find(args)
+    found = daemon.get("/status")
+    if args.json:
+        print(json.dumps(found, indent=2, sort_keys=True))
+        return 0
+    print(daemon.url)
+    for line in lines(found, 1):
+        print(line)
+    return 0
+
+
+def lines(value: Any, depth: int = 0) -> Iterator[str]:
+    """A JSON value for people: one fact a line, what is nested two blanks further in."""
+    indent = "  " * depth
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            name = peer.printable(str(key))
+            if _is_plain(inner):
+                yield f"{indent}{name}: {_plain(inner)}"
+            else:
+                yield f"{indent}{name}:"
+                yield from lines(inner, depth + 1)
+    elif isinstance(value, list) and not _is_plain(value):
+        for inner in value:
+            for i, line in enumerate(lines(inner, depth + 1)):
+                yield line if i else f"{indent}- {line[len(indent) + 2 :]}"
+    else:
+        yield indent + _plain(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it fits on the line of its key."""
+    if isinstance(value, list):
+        return not any(isinstance(inner, list | dict) for inner in value)
+    return not isinstance(value, dict) or not value
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value in (None, "", {}) else peer.printable(str(value))
