@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from smapd.config import Plan
-from smapd.errors import ShutdownRequested, SmapError
+from smapd.errors import SecretUnreadable, ShutdownRequested, SmapError
 from smapd.runtime import Clock, Runtime, make_runtime, pool_sizes, start_logging
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from smapd.core import SmapInstance
 
 log = Logger()
+
+CONFIG = 78
+"""EX_CONFIG of sysexits.h: a start that a change of config alone can mend."""
 
 TWICE_S = 1.0
 
@@ -173,7 +176,7 @@ class _DaemonService(Service):
         from twisted.internet import reactor
 
         if not isinstance(failure.value, ShutdownRequested):
-            self.status = 1
+            self.status = CONFIG if isinstance(failure.value, SecretUnreadable) else 1
             if isinstance(failure.value, SmapError):
                 _print_error(failure.value)
             else:

@@ -174,6 +174,19 @@ def test_a_port_in_use_is_one_sentence_and_exit_status_1() -> None:
             daemon.close()
 
 
+def test_a_secret_of_the_server_that_cannot_be_read_ends_with_78(tmp_path: Path) -> None:
+    """SM-13, P-22: starting again without a change is of no use, and nothing is served."""
+    daemon = DaemonProcess(ONE + f"[server]\nToken = file:{tmp_path}/token\n")
+    try:
+        daemon.spawn()
+
+        assert daemon.wait() == 78
+        assert "token" in daemon.text()
+        assert "Traceback" not in daemon.text()
+    finally:
+        daemon.close()
+
+
 def test_a_signal_during_the_start_is_harmless(drivers: Path) -> None:
     """SM-07: whenever it comes, the daemon ends, and not by a traceback."""
     config = ONE + "[/hung]\ntype = site_drivers.HangsInSetup\n"
