@@ -20,7 +20,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 import smapd
-from smapd import http, reports, runtime, storage
+from smapd import actuation, http, reports, runtime, storage
 from smapd.access import Access
 from smapd.config import (
     NodeSection,
@@ -113,6 +113,19 @@ class Daemon:
             if section.behind is not None:
                 self._behind.setdefault(section.behind, []).append(section)
         self._started_ms = run.clock.wall_ms()
+        at_once = self._server["WorkThreads"]
+        run.threads.add_pool(
+            actuation.POOL, PoolSize(kept=0, most=at_once + actuation.MOST_HUNG, queue=1_000)
+        )
+        self.actuators = actuation.Actuators(
+            inst,
+            run.threads,
+            run.clock,
+            run.faults,
+            user_loop=run.threads.to_user_loop,
+            at_once=at_once,
+        )
+        self.jobs = actuation.Jobs(self.actuators, run.clock)
         self.clock_watch = ClockWatch(run.clock, run.scheduler.clock_stepped)
         self.notifier = Notifier(settings.environ.get("NOTIFY_SOCKET"))
         self.watchdog = Watchdog(
@@ -130,6 +143,7 @@ class Daemon:
         if settings.serve_http:
             children.append(Child("http", self._listen, self._close, 1.0))
         children.append(Child("drivers", self._begin, self._end, 4.0))
+        children.append(Child("actuation", self.actuators.open, self._end_actuation, 1.0))
         children.append(Child("watch", self._watch, self._unwatch, 0.5))
         self.service = OrderedService(run.clock, children)
         self._show_status()
@@ -215,7 +229,7 @@ class Daemon:
             make=make,
             finish=lambda: self._finish(section),
             clear=lambda: self._clear(path),
-            show=lambda text: self.inst.set_error(path, text),
+            show=lambda text: self._show_error(path, text),
         )
         driver = DriverSection(
             path,
@@ -229,6 +243,10 @@ class Daemon:
         )
         self.sections[path] = driver
         return driver
+
+    def _show_error(self, path: str, text: str) -> None:
+        if self.inst.get(path) is not None:  # below another driver, which may have removed it
+            self.inst.set_error(path, text)
 
     async def _set_up(self, drivers: list[DriverSection]) -> None:
         """In file order, one after another; one that does not return is not waited for."""
@@ -309,6 +327,10 @@ class Daemon:
                 text = "{call} is still under way; it is abandoned"
                 self.log.warn(text, call=name, driver=path)
 
+    def _end_actuation(self) -> Deferred[None]:
+        self.jobs.close()
+        return self.actuators.close()
+
     async def _uproot(self) -> None:
         self.inst.drain()
         self.clock_watch.stop()
@@ -335,6 +357,8 @@ class Daemon:
             ready=self._why_not_ready,
             healthy=self._why_unhealthy,
             version=smapd.__version__,
+            actuators=self.actuators,
+            jobs=self.jobs,
         )
         wanted = [(self._server, self._settings.port), *((v, None) for v in plan_listeners)]
         try:
@@ -402,6 +426,8 @@ class Daemon:
         show("daemon", self._about)
         show("tree", self._about_tree)
         show("drivers", lambda: [driver.status() for driver in self.sections.values()])
+        show("actuation", self.actuators.status)
+        show("jobs", self.jobs.status)
         show("late", lambda: dict(self._late))
         show("clock", self.clock_watch.status)
 

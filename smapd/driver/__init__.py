@@ -21,17 +21,21 @@ from smapd.options import (
 )
 from smapd.values import bad, uncertain
 
+from .asynchronous import AsyncDriver
 from .base import SmapDriver
 from .counter import BaseDriver
+from .fetch import FetchDriver, fetch_options, header, uri
 from .host import DriverHost
 
 __all__ = [
     "REQUIRED",
+    "AsyncDriver",
     "BadReading",
     "BaseDriver",
     "DeviceUnavailable",
     "DriverFailed",
     "DriverHost",
+    "FetchDriver",
     "ListOf",
     "MissingExtra",
     "Option",
@@ -40,6 +44,8 @@ __all__ = [
     "bad",
     "boolean",
     "duration",
+    "fetch_options",
+    "header",
     "integer",
     "number",
     "path",
@@ -48,6 +54,7 @@ __all__ = [
     "secret_url",
     "size",
     "uncertain",
+    "uri",
     "url",
     "uuid",
     "words",

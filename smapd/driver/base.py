@@ -37,7 +37,10 @@ class SmapDriver:
     ``opts`` then holds every key of the section as text or list, nested sections as dicts."""
 
     ON_REACTOR: ClassVar[bool] = False
-    """Whether it is Twisted code that never blocks, whose calls all belong on the reactor."""
+    """Whether it is Twisted code that never blocks, whose calls all belong on the reactor.
+
+    Its steps may be coroutines or give Deferreds, which are waited for. The time for which they
+    hold the reactor is told in /status."""
 
     # set by the host; the name keeps clear of what a driver calls its own
     _smapd_scope: Scope = cast(Scope, _Nowhere())
@@ -104,6 +107,19 @@ class SmapDriver:
         :raises PathExists: if the path, or within this driver the key, is taken.
         """
         return self._smapd_scope.add_timeseries(path, key_or_uuid, unit, **options)
+
+    def add_actuator(
+        self, path: str, unit: str | None, actuator: Any, **options: Any
+    ) -> Timeseries:
+        """Make a timeseries that can be set, by an object of a class made from ``smapd.actuate``.
+
+        ``options``: data_type, read_limit, write_limit, settle, tolerance, timeout_s, autoadd,
+        timezone, description, buffersz, as in ``SmapInstance.add_actuator``. From any thread.
+
+        :raises TypeError: if ``actuator`` is none, naming what it lacks.
+        :raises PathExists: if the path is taken.
+        """
+        return self._smapd_scope.add_actuator(path, unit, actuator, **options)
 
     def add_collection(self, path: str, **options: Any) -> Collection:
         """Make a collection; ``asset="ID"`` marks it as an asset. From any thread."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from smapd.core import Scope
 from smapd.errors import DriverFailed
 from smapd.runtime import CallOwner
 
+from .asynchronous import AsyncDriver
 from .base import SmapDriver
+
+T = TypeVar("T")
 
 _TWO = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -24,9 +29,13 @@ class DriverHost:
     ``cls``: any class with ``setup`` and ``start``; it is called without arguments, in ``setup``.
     ``scope``: its view of the tree. ``opts``: what ``setup`` is given, as a dict of its own.
     ``owner``: takes the periodic calls that ``setup`` and ``start`` make; its ``begin`` and
-    ``stop`` are the caller's to call. The steps are to be called one after another, on a work
-    thread or, for ``ON_REACTOR`` drivers, on the reactor; each raises DriverFailed and nothing
-    else. A failed ``setup`` wants a new host, a failed ``start`` may be called again.
+    ``stop`` are the caller's to call.
+
+    The steps are to be called one after another; each raises DriverFailed and nothing else. A
+    failed ``setup`` wants a new host, a failed ``start`` may be called again. Where they are to
+    run is the class's to say: ``setup``, ``start`` and ``stop`` on a work thread,
+    ``call_on_reactor`` on the reactor if it ``is_for_reactor``, ``call_on_loop`` on the users'
+    asyncio loop if it ``is_async``.
     """
 
     log = Logger()
@@ -43,71 +52,178 @@ class DriverHost:
         """The driver's object; None before ``setup``."""
         self._opts = opts
         self._owner = owner
+        scope.calls.on_reactor = self.is_for_reactor
+        self._lend_owner()
 
     @property
-    def on_reactor(self) -> bool:
+    def is_for_reactor(self) -> bool:
         """Whether the driver asked for its calls to run on the reactor."""
         return bool(getattr(self.cls, "ON_REACTOR", False))
+
+    @property
+    def is_async(self) -> bool:
+        """Whether its steps are coroutines for the users' asyncio loop."""
+        return isinstance(self.cls, type) and issubclass(self.cls, AsyncDriver)
 
     def owned_by(self, owner: CallOwner) -> tuple[DriverHost, CallOwner]:
         """Give the periodic calls of a host that was set up without an owner to this one."""
         self._owner = owner
+        self._lend_owner()
         return self, owner
+
+    # --- on a work thread
 
     def setup(self) -> None:
         """Make the driver and call its ``setup``.
 
         :raises DriverFailed: with what it raised as the cause.
         """
-        self._step("setup", self._make_and_set_up)
+        self._here("setup")
 
     def start(self) -> None:
         """Call the driver's ``start``.
 
         :raises DriverFailed: with what it raised as the cause.
         """
-        self._step("start", getattr(self.driver, "start", _nothing))
+        self._here("start")
 
     def stop(self) -> None:
         """Call the driver's ``stop``, if ``setup`` made one; its calls should have ended before.
 
         :raises DriverFailed: with what it raised as the cause.
         """
-        self._step("stop", getattr(self.driver, "stop", _nothing))
+        self._here("stop")
+
+    # --- on the reactor
+
+    def call_on_reactor(self, step: str) -> Deferred[None]:
+        """One step, "setup", "start" or "stop", of Twisted code; a Deferred is waited for.
+
+        The time for which it holds the reactor is charged to the driver. Fails with DriverFailed.
+        """
+        return Deferred.fromCoroutine(self._on_reactor(step))
+
+    async def _on_reactor(self, step: str) -> None:
+        try:
+            result = self._charged(lambda: self._owned(self._begin, step))
+            if inspect.iscoroutine(result):
+                result = self._charged(lambda: self._owned(Deferred.fromCoroutine, result))
+            if isinstance(result, Deferred):
+                await result
+        except DriverFailed:
+            raise
+        except (Exception, SystemExit) as error:
+            raise DriverFailed(self.scope.path, step, error) from error
+
+    def _charged(self, call: Callable[[], T]) -> T:
+        owner = self._owner
+        if owner is None:
+            return call()
+        since_s = owner.seconds()
+        try:
+            return call()
+        finally:
+            owner.took_here(owner.seconds() - since_s)
+
+    # --- on the users' asyncio loop
+
+    async def call_on_loop(self, step: str) -> None:
+        """One step of an AsyncDriver; in a context in which its owner runs.
+
+        What a failed one has spawned is cancelled: it will be called again, or never.
+
+        :raises DriverFailed: with what it raised as the cause.
+        """
+        try:
+            result = self._begin(step)
+            if inspect.isawaitable(result):
+                await result
+        except (Exception, SystemExit) as error:
+            if self.driver is not None:
+                await self.driver._smapd_cancel(for_good=False)
+            if isinstance(error, DriverFailed):
+                raise
+            raise DriverFailed(self.scope.path, step, error) from error
+
+    async def cancel(self) -> None:
+        """Cancel what an AsyncDriver has under way; on its loop, at the stop."""
+        if self.driver is not None:
+            await self.driver._smapd_cancel(for_good=True)
+
+    # --- private
+
+    def _here(self, step: str) -> None:
+        if self.is_async:  # no loop of the daemon's is there: by loader.load, or in a test
+            self._owned(asyncio.run, self.call_on_loop(step))
+            return
+        if self.is_for_reactor:
+            self._as_on_reactor(step)
+            return
+        # A driver is somebody else's code: whatever it raises is its section's failure alone, and
+        # a script's sys.exit() must not end a work thread.
+        try:
+            result = self._owned(self._begin, step)
+        except DriverFailed:
+            raise
+        except (Exception, SystemExit) as error:
+            raise DriverFailed(self.scope.path, step, error) from error
+        if inspect.iscoroutine(result):
+            result.close()
+            why = f"{step} is async def; write a plain def, or class X(AsyncDriver)"
+            raise DriverFailed(self.scope.path, step, why)
+        if isinstance(result, Deferred):
+            result.addErrback(lambda _: None)
+            why = f"{step} returned a Deferred; Twisted code needs ON_REACTOR = True"
+            raise DriverFailed(self.scope.path, step, why)
+
+    def _as_on_reactor(self, step: str) -> None:
+        """Where nobody can wait for a Deferred: what is not over yet is left to end by itself."""
+        done = self.call_on_reactor(step)
+        if not done.called:
+            done.addErrback(self._tell)
+            return
+        failures: list[Failure] = []
+        done.addErrback(failures.append)
+        if failures:
+            failures[0].raiseException()
+
+    def _tell(self, failure: Failure) -> None:
+        self.log.failure("{error}", failure, error=str(failure.value), driver=self.scope.path)
+
+    def _lend_owner(self) -> None:
+        """The driver's actuators are called as its code, too."""
+        if self._owner is not None:
+            self.scope.calls.run, self.scope.calls.took = self._owner.run, self._owner.took_here
+
+    def _owned(self, call: Callable[..., T], *a: Any) -> T:
+        return call(*a) if self._owner is None else self._owner.run(call, *a)
+
+    def _begin(self, step: str) -> Any:
+        """Call a step, as far as it goes at once; what it returns."""
+        if step == "setup":
+            return self._make_and_set_up()
+        return getattr(self.driver, step, _nothing)()
 
     def _make_and_set_up(self) -> Any:
+        if self.is_async and self.is_for_reactor:
+            raise self._unfit(
+                f"{self.cls.__name__} is an AsyncDriver, which runs on an asyncio loop, and has "
+                "ON_REACTOR = True, which is for Twisted code; it can be one of them"
+            )
         driver = self.cls()
         if isinstance(driver, SmapDriver):
             driver._smapd_scope = self.scope
             if self._owner is not None:
                 driver._smapd_seconds = self._owner.seconds
         self.driver = driver
-        if takes_inst(driver):
-            return driver.setup(self.scope, dict(self._opts))
-        return driver.setup(dict(self._opts))
-
-    def _step(self, step: str, call: Callable[[], Any]) -> None:
-        # A driver is somebody else's code: whatever it raises is its section's failure alone, and
-        # a script's sys.exit() must not end a work thread.
         try:
-            result = call() if self._owner is None else self._owner.run(call)
-        except (Exception, SystemExit) as error:
-            raise DriverFailed(self.scope.path, step, error) from error
-        self._refuse_async(step, result)
+            both = takes_inst(driver)
+        except TypeError as error:
+            raise self._unfit(str(error)) from None  # nothing of the driver ran: no traceback
+        return driver.setup(*([self.scope] if both else []), dict(self._opts))
 
-    def _refuse_async(self, step: str, result: Any) -> None:
-        if inspect.iscoroutine(result):
-            result.close()
-            raise DriverFailed(self.scope.path, step, f"{step} is async def; write a plain def")
-        if isinstance(result, Deferred):
-            result.addErrback(
-                lambda failure: self.log.failure(
-                    "{step} of {driver} failed", failure, step=step, driver=self.scope.path
-                )
-            )
-            if not self.on_reactor:
-                why = f"{step} returned a Deferred; Twisted code needs ON_REACTOR = True"
-                raise DriverFailed(self.scope.path, step, why)
+    def _unfit(self, why: str) -> DriverFailed:
+        return DriverFailed(self.scope.path, "setup", why)
 
 
 def takes_inst(driver: Any) -> bool:

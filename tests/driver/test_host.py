@@ -11,6 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from smapd.core import Scope, SmapInstance
 from smapd.driver import DeviceUnavailable, DriverFailed, DriverHost, SmapDriver
 from smapd.driver.host import takes_inst
+from smapd.runtime import CallOwner, current_owner
+from smapd.testing import FakeRuntime
 
 ROOT = "75503ac2-abf0-11e0-b7d6-0026bb56ec92"
 
@@ -199,7 +201,9 @@ def test_async_step_is_refused_with_a_sentence() -> None:
     host = DriverHost(Async, scope(SmapInstance(ROOT)), {})
     host.setup()
 
-    with pytest.raises(DriverFailed, match="start is async def; write a plain def"):
+    with pytest.raises(
+        DriverFailed, match=r"start is async def; write a plain def, or class X\(AsyncDriver\)"
+    ):
         host.start()
 
 
@@ -212,13 +216,77 @@ class Deferreds(SynchronousTestCase):
         def start(self) -> Deferred[None]:  # type: ignore[override]
             return fail(OSError("no route"))
 
-    def test_failure_of_a_deferred_is_logged_with_its_driver(self) -> None:
+    def test_failure_of_a_deferred_is_the_steps(self) -> None:
+        """SM-14: what Twisted code fails with is as good as raised."""
         host = DriverHost(self.Twisted, scope(SmapInstance(ROOT)), {})
         host.setup()
 
-        host.start()
+        with self.assertRaisesRegex(DriverFailed, "start failed: OSError: no route"):
+            host.start()
+        self.failureResultOf(host.call_on_reactor("start"), DriverFailed)
 
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+    def test_a_step_is_over_when_its_deferred_fires(self) -> None:
+        waiting: Deferred[None] = Deferred()
+        cls = type("Slow", (self.Twisted,), {"start": lambda self: waiting})
+        host = DriverHost(cls, scope(SmapInstance(ROOT)), {})
+        self.successResultOf(host.call_on_reactor("setup"))
+
+        started = host.call_on_reactor("start")
+        self.assertNoResult(started)
+        waiting.callback(None)
+
+        self.successResultOf(started)
+
+    def test_a_step_of_twisted_code_may_be_a_coroutine(self) -> None:
+        waiting: Deferred[None] = Deferred()
+        seen: list[Any] = []
+
+        class Coroutine(WithOpts):
+            ON_REACTOR = True
+
+            async def start(self) -> None:  # type: ignore[override]
+                await waiting
+                seen.append(current_owner.get())
+
+        runtime = FakeRuntime()
+        owner = CallOwner("x", "/meter", runtime.scheduler, on_reactor=True)
+        host = DriverHost(Coroutine, scope(SmapInstance(ROOT)), {}, owner)
+        self.successResultOf(host.call_on_reactor("setup"))
+
+        started = host.call_on_reactor("start")
+        waiting.callback(None)
+
+        self.successResultOf(started)
+        self.assertEqual(seen, [owner])
+
+    def test_time_on_the_reactor_is_charged_to_the_driver(self) -> None:
+        """SM-14: ON_REACTOR is a trust, and /status says what became of it."""
+        runtime = FakeRuntime()
+
+        class Slow(WithOpts):
+            ON_REACTOR = True
+
+            def start(self) -> None:
+                runtime.clock.advance(0.7)
+
+        owner = CallOwner("x", "/meter", runtime.scheduler, on_reactor=True)
+        host = DriverHost(Slow, scope(SmapInstance(ROOT)), {}, owner)
+        self.successResultOf(host.call_on_reactor("setup"))
+
+        self.successResultOf(host.call_on_reactor("start"))
+
+        self.assertEqual((owner.reactor_s, owner.worst_reactor_s), (0.7, 0.7))
+
+    def test_what_nobody_can_wait_for_is_logged_with_its_driver(self) -> None:
+        waiting: Deferred[None] = Deferred()
+        cls = type("Slow", (self.Twisted,), {"start": lambda self: waiting})
+        host = DriverHost(cls, scope(SmapInstance(ROOT)), {})
+        host.setup()
+
+        host.start()
+        waiting.errback(OSError("no route"))
+
+        self.assertEqual(len(self.flushLoggedErrors(DriverFailed)), 1)
 
     def test_deferred_off_the_reactor_is_refused(self) -> None:
         cls = type("Off", (self.Twisted,), {"ON_REACTOR": False})
@@ -227,8 +295,6 @@ class Deferreds(SynchronousTestCase):
 
         with self.assertRaisesRegex(DriverFailed, "Twisted code needs ON_REACTOR = True"):
             host.start()
-
-        self.flushLoggedErrors(OSError)
 
 
 def _setup(source: str) -> Any:
