@@ -173,6 +173,49 @@ class DriverFailed(SmapError):
         super().__init__(f"[{section}] {step} failed: {why}", hint=hint)
 
 
+# --- actuation
+
+
+class BadState(SmapError, ValueError):
+    """That is no state of this actuator.
+
+    A driver's ``set_state`` may raise it too, for what its device does not take now.
+    """
+
+    code = "bad_state"
+
+
+class RateLimited(SmapError):
+    """The actuator was set a moment ago, and may not be set so often.
+
+    Try again after ``retry_after_s``; nothing was done.
+    """
+
+    code = "rate_limited"
+
+    def __init__(self, message: str = "", *, retry_after_s: int = 1, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class DeviceFailed(SmapError):
+    """The device, or its driver, did not do what was asked.
+
+    Whether it is set now is not known; ask for its state.
+    """
+
+    code = "device_failed"
+
+
+class ActuationTimeout(SmapError):
+    """The device did not answer in time.
+
+    It may still do what was asked; ask for its state.
+    """
+
+    code = "actuation_timeout"
+
+
 # --- HTTP and what stands behind it
 
 
@@ -180,6 +223,20 @@ class BadRequest(SmapError, ValueError):
     """The request cannot be understood."""
 
     code = "bad_request"
+
+
+class ReportExists(BadRequest):
+    """There is a report of that uuid already."""
+
+    code = "report_exists"
+    hint = "Change it with PUT /reports/UUID, or give the new one a uuid of its own."
+
+
+class NoSuchReport(SmapError, LookupError):
+    """There is no report of that uuid."""
+
+    code = "no_such_report"
+    hint = "GET /reports lists them."
 
 
 class Unauthorized(SmapError):

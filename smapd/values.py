@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 if TYPE_CHECKING:  # a reading names its stream; only the type checker follows that name
     from smapd.interfaces import ITimeseries
@@ -187,6 +188,19 @@ class Action(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ActuationRequest:
+    """What a driver's ``get_state`` and ``set_state`` may look at of the request behind a call.
+
+    ``method``: GET or PUT. ``args``: the query, as sent. A job has none: they are given None then.
+    """
+
+    method: str
+    path: str
+    args: Mapping[bytes, Sequence[bytes]]
+    who: Principal
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who asks.
 
@@ -198,6 +212,198 @@ class Principal:
     loopback: bool = False
     token: bool = False
     origin: str = ""
+
+
+# --- the readings journal
+
+
+class Position(NamedTuple):
+    """A place in the readings journal: the next record to read.
+
+    ``flush``: the row, dense from 1. ``offset``: how many readings of that row are behind; it
+    counts all of the row, whoever selects them.
+    """
+
+    flush: int
+    offset: int = 0
+
+
+class Start(enum.Enum):
+    """Where a new cursor begins: before the oldest record kept, or behind the newest."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+
+
+class Run(NamedTuple):
+    """Readings of one stream in columns, in order; their seqs are dense from ``first_seq``.
+
+    ``number``: the stream's in this journal, never given to another. ``quality``: one a reading,
+    None for good; None as a whole: all are good. ``seqnos``: the driver's own numbers; None as a
+    whole: none has one. ``path``: where the stream was when last seen. The lists belong to whoever
+    read them.
+    """
+
+    stream: UUID
+    number: int
+    first_seq: int
+    ms: list[int]
+    values: list[Value]
+    quality: list[Quality | None] | None = None
+    seqnos: list[int | None] | None = None
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Readings of one stream that are missing from here on, and why.
+
+    ``count``: how many were lost, exactly; 0 if that cannot be known, and then at most the numbers
+    from ``from_seq`` to ``to_seq``. ``from_ms``, ``to_ms``: times of the first and last one, or of
+    when it was noticed. ``why``: one of ``GAP_CAUSES``.
+    """
+
+    stream: UUID
+    path: str
+    from_seq: int | None
+    to_seq: int | None
+    from_ms: int
+    to_ms: int
+    count: int
+    why: str
+
+
+GAP_CAUSES = {
+    "queue": "more readings came at once than may wait to be taken into the tree",
+    "disk": "the disk did not take them in time, and no more may wait in memory",
+    "bounds": "more were waiting for this consumer than it may keep",
+    "age": "they were older than this consumer wants",
+    "damage": "the file that held them is damaged",
+    "tail": "the end of the journal is missing",
+    "refused": "the consumer refused them",
+}
+"""Why readings are missing: the words of ``Gap.why``, each with its sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalBatch:
+    """What one read of a cursor gives.
+
+    ``runs``: in the journal's order, so each stream's are in order; a stream may have several.
+    ``gaps``: what is missing for this cursor between ``first`` and ``end``, or just before.
+    ``count``: readings in ``runs``. ``first``: the cursor's position. ``end``: what to ack when all
+    of it is delivered; beyond ``first`` even without runs if all was skipped. ``size_bytes``: of
+    the readings, as they are stored.
+    """
+
+    runs: list[Run]
+    gaps: list[Gap]
+    count: int
+    first: Position
+    end: Position
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait for one cursor; what is beyond is a gap, oldest first. None: no limit.
+
+    ``max_readings``: per stream, exact. ``max_bytes``: of the journal's files behind the cursor.
+    ``max_age_s``: older readings are skipped, by their own time. ``keep_s``: files whose newest
+    reading is older go.
+    """
+
+    max_readings: int | None = 10_000
+    max_bytes: int | None = None
+    max_age_s: float | None = None
+    keep_s: float | None = None
+
+
+# --- reports
+
+
+class NodePart(NamedTuple):
+    """What a report says of one node beside its readings: the node whole.
+
+    ``uuid``: of a timeseries; None for a collection. ``fields``: of a collection Contents and
+    Metadata, of a timeseries Properties, Description, Metadata, Actuator, each only if it has it,
+    as GET shows them; without uuid and Readings. The mapping may be the tree's own: it is read at
+    once, and never kept or changed.
+    """
+
+    uuid: UUID | None
+    fields: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBody:
+    """One report before it is written in a format. Paths are absolute.
+
+    ``runs``: the readings, by path; each list in the stream's order, never empty, all of one
+    stream. ``nodes``: what goes out whole: collections, and timeseries, each with the runs of its
+    path, or with empty Readings. A path in ``runs`` alone goes as ``{uuid, Readings}``.
+    ``gaps``: for a report with ``Gaps = yes``, else empty; each stands at its own path.
+    ``sequence``: say of each stream the seq of its first reading. ``quality``: say of each reading
+    how far it is to be trusted; without either, bad readings are left out.
+    """
+
+    runs: Mapping[str, Sequence[Run]]
+    nodes: Mapping[str, NodePart] = field(default_factory=dict)
+    gaps: Sequence[Gap] = ()
+    sequence: bool = False
+    quality: bool = False
+
+
+# --- sinks
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One body ready to be sent, made by a format of ``smapd.sinks.FORMATS``.
+
+    ``headers``: Content-Type and, where it is packed, Content-Encoding. ``count``: readings in it.
+    """
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The sink has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not now; nothing is said about the body.
+
+    ``after_s``: the pause that the sink asked for, at most an hour. ``why``: for the operator, and
+    never with a secret. ``status``: what an HTTP sink answered; None when no answer came.
+    """
+
+    after_s: float | None
+    why: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The sink took offence at this body. ``why``, ``status``: as in ``Retry``."""
+
+    why: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The sink wants smaller bodies, or this one did not get through in time."""
+
+    why: str = ""
+
+
+Outcome: TypeAlias = Accepted | Retry | Refused | TooLarge
+"""What became of one send."""
 
 
 Json: TypeAlias = Any
