@@ -6,8 +6,9 @@ klein is imported when the app is made, since importing it installs the reactor.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
@@ -20,12 +21,15 @@ from smapd.errors import (
     Unhealthy,
     UnknownMethod,
 )
+from smapd.interfaces import IJobs
+from smapd.values import Action
 
 from .bodies import read_json
 from .docs import CSP, page
 from .encoding import encode
 from .errors import answer, answer_bug
-from .routes import CONTENTS, ROUTES
+from .reports import ReportHandlers
+from .routes import CONTENTS, CONTENTS_WITH_ACTUATORS, ROUTES
 
 if TYPE_CHECKING:
     from .parts import HttpParts
@@ -35,6 +39,9 @@ _KNOWN: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT"})
 """Methods answered 405 where they are not taken; any other is 501, as the original had it."""
 
 
+Handler: TypeAlias = "Callable[[Request], Deferred[None] | None]"
+
+
 class Handlers:
     """What each route answers; on the reactor's thread."""
 
@@ -42,31 +49,55 @@ class Handlers:
         self._parts = parts
         self._max_body = max_body
         self._page = page(parts.version)
+        self._reports = ReportHandlers(parts.reports, max_body)
 
-    def table(self) -> Mapping[tuple[str, str], Callable[[Request], None]]:
+    def table(self) -> Mapping[tuple[str, str], Handler]:
         """The handler of each method and rule of the route table that is not below /data."""
         return {
             ("GET", "/"): self.root,
             ("GET", "/docs"): self.docs,
-            ("GET", "/reports"): self.reports,
+            ("GET", "/jobs"): self.jobs,
+            ("PUT", "/jobs"): self.put_jobs,
+            ("DELETE", "/jobs"): self.cancel_jobs,
             ("GET", "/status"): self.status,
             ("GET", "/healthz"): self.healthz,
             ("GET", "/readyz"): self.readyz,
             ("POST", "/readings"): self.readings,
+            **self._reports.table(),
         }
 
     def root(self, request: Request) -> None:
         """What is here."""
-        request.respond(200, encode({"Contents": CONTENTS}))
+        has_jobs = self._parts.jobs is not None and self._parts.tree.has_actuators
+        request.respond(
+            200, encode({"Contents": CONTENTS_WITH_ACTUATORS if has_jobs else CONTENTS})
+        )
 
     def docs(self, request: Request) -> None:
         """The page that names the routes."""
         headers = f"Content-Security-Policy: {CSP}\r\nReferrer-Policy: no-referrer\r\n"
         request.respond(200, self._page, headers.encode("ascii"), b"text/html; charset=utf-8")
 
-    def reports(self, request: Request) -> None:
-        """The uuids of all reports: there are none yet."""
-        request.respond(200, encode({"Contents": []}))
+    def jobs(self, request: Request) -> None:
+        """All jobs, as sMAP lists them; more with ``?full=1``."""
+        full = b"1" in request.args.get(b"full", ())
+        request.respond(200, encode(self._jobs().listed(full)))
+
+    def put_jobs(self, request: Request) -> None:
+        """Add jobs: all of the body, or none. Each set needs the right to it."""
+        who, access = request.who, self._parts.access
+
+        def may(path: str) -> None:
+            access.decide(who, Action.ACTUATE, "/data" + path)
+
+        body = read_json(request, self._max_body, any_label=True)
+        request.respond(200, encode(self._jobs().put(body, may)))
+
+    def cancel_jobs(self, request: Request) -> None:
+        """Take jobs off the list; without a body none."""
+        has_body = bool(request.content.getvalue())
+        body = read_json(request, self._max_body, any_label=True) if has_body else []
+        request.respond(200, encode(self._jobs().cancel(body)))
 
     def status(self, request: Request) -> None:
         """Counters and states of every room."""
@@ -93,6 +124,11 @@ class Handlers:
         if not isinstance(body, dict):
             raise BadRequest('The body must be an object: {path: {"Readings": [[ms, value]]}}.')
         request.respond(200, encode({"Readings": self._parts.intake.take(body)}))
+
+    def _jobs(self) -> IJobs:
+        if self._parts.jobs is None:
+            raise NotFound("There is nothing at /jobs")
+        return self._parts.jobs
 
 
 def make_app(handlers: Handlers) -> IResource:
@@ -129,10 +165,10 @@ def make_app(handlers: Handlers) -> IResource:
     return app.resource()
 
 
-def _bare(handler: Callable[[Request], None]) -> Callable[[Any], None]:
+def _bare(handler: Handler) -> Callable[..., Deferred[None] | None]:
     # klein sets attributes on what it routes to, which a bound method does not take
-    def route(request: Any) -> None:
-        handler(request)
+    def route(request: Any, **parts: str) -> Deferred[None] | None:
+        return handler(request)
 
     return route
 

@@ -59,17 +59,17 @@ class Body(io.BytesIO):
         super().close()
 
 
-def read_json(request: Request, most: int) -> Any:
+def read_json(request: Request, most: int, *, any_label: bool = False) -> Any:
     """The JSON in a request's body, unpacked if it is packed.
 
-    ``most``: bytes that it may have, unpacked.
+    ``most``: bytes that it may have, unpacked. ``any_label``: whatever its Content-Type says.
 
     :raises BadRequest: if it is no JSON, or is labelled as something else.
     :raises TooLarge: if it has more.
     """
     headers = request.requestHeaders
     kind = _one(headers, "Content-Type").partition(";")[0].strip().lower()
-    if kind and kind != "application/json" and not kind.endswith("+json"):
+    if kind and not any_label and kind != "application/json" and not kind.endswith("+json"):
         raise BadRequest(f"The body is labelled {kind[:100]}. Send JSON as application/json.")
     body: bytes = request.content.getvalue()
     encoding = _one(headers, "Content-Encoding").strip().lower()

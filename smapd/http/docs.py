@@ -30,7 +30,10 @@ _NOTES = (
     "An error is <code>{&quot;error&quot;, &quot;message&quot;, &quot;hint&quot;}</code>: 400 "
     "bad request, 401 needs the token, 403 not allowed, 404 nothing there, 405 not with this "
     "method, 408 too slow, 409 taken already, 413 body too large, 414 address and 431 headers too "
-    "long, 501 a method unknown there, 503 busy or not ready (with Retry-After), 507 disk full.",
+    "long, 501 a method unknown there, 502 a device failed, 503 busy, not ready or set too often "
+    "(with Retry-After), 504 a device did not answer in time, 507 disk full.",
+    "A GET of an actuator asks its device. In all below a place, one that fails shows its last "
+    "value and <code>Error</code>. <code>GET /jobs?full=1</code> adds uuid, State and Error.",
     "A NaN or infinity is <code>null</code> in Readings and named in <code>NonFinite</code>: "
     "<code>[[index, &quot;NaN&quot;]]</code>.",
 )
@@ -54,4 +57,4 @@ def page(version: str) -> bytes:
 
 
 def _shown(rule: str) -> str:
-    return rule.replace("<path:path>", "PATH")
+    return rule.replace("<path:path>", "PATH").replace("<uuid>", "UUID")

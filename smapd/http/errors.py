@@ -27,9 +27,12 @@ _log = Logger()
 STATUS: Final[Mapping[type[errors.SmapError], int]] = {
     errors.BadPath: 400,
     errors.BadRequest: 400,
+    errors.BadState: 400,
+    errors.ReportExists: 400,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
     errors.NoSuchPath: 404,
+    errors.NoSuchReport: 404,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.NotAnActuator: 405,
@@ -41,10 +44,13 @@ STATUS: Final[Mapping[type[errors.SmapError], int]] = {
     errors.UnknownMethod: 501,
     errors.DeviceUnavailable: 502,
     errors.BadReading: 502,
+    errors.DeviceFailed: 502,
     errors.Busy: 503,
+    errors.RateLimited: 503,
     errors.NotReady: 503,
     errors.Unhealthy: 503,
     errors.ShutdownRequested: 503,
+    errors.ActuationTimeout: 504,
     errors.StorageFull: 507,
 }
 """Each class that a route may raise."""

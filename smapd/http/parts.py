@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from smapd.interfaces import IAccess, IIntake, IStatus, ITree
+from smapd.interfaces import IAccess, IActuators, IIntake, IJobs, IReports, IStatus, ITree
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,8 @@ class HttpParts:
     """The rooms behind the routes. All are called on the reactor's thread.
 
     ``ready``, ``healthy``: give "" while all is well, else the reason why not, as a sentence.
+    Without ``actuators`` and ``jobs`` nothing can be set, and a GET shows the readings kept.
+    Without ``reports`` there are none, and none can be made.
     """
 
     tree: ITree
@@ -22,3 +24,6 @@ class HttpParts:
     ready: Callable[[], str]
     healthy: Callable[[], str]
     version: str
+    actuators: IActuators | None = None
+    jobs: IJobs | None = None
+    reports: IReports | None = None

@@ -31,9 +31,28 @@ ROUTES: Final = (
     Route("GET", "/", Action.READ, "What is here: the addresses below."),
     Route("GET", "/data/<path:path>", Action.READ, "One collection or timeseries; times in ms."),
     Route("GET", "/data/<path:path>/+", Action.READ, "Everything at and below, by relative path."),
-    Route("PUT", "/data/<path:path>", Action.ACTUATE, "Set an actuator; 405 for all else."),
+    Route(
+        "PUT",
+        "/data/<path:path>",
+        Action.ACTUATE,
+        "Set an actuator, ?state=S, or let go of what was set, ?release=1; what it then reads.",
+    ),
     Route("GET", "/docs", Action.READ, "This page."),
+    Route("GET", "/jobs", Action.READ, "Sets to be made later, where there are actuators."),
+    Route(
+        "PUT", "/jobs", Action.ACTUATE, 'Add jobs: [{"StartTime", "Actions": [{"Path", "State"}]}].'
+    ),
+    Route("DELETE", "/jobs", Action.ACTUATE, "Take the jobs of a list of uuids off; those left."),
     Route("GET", "/reports", Action.READ, "The uuids of all reports."),
+    Route(
+        "POST",
+        "/reports",
+        Action.SUBSCRIBE,
+        'Make a report: {"uuid", "ReportResource", "ReportDeliveryLocation": [URL, …]}.',
+    ),
+    Route("GET", "/reports/<uuid>", Action.READ, "One report."),
+    Route("PUT", "/reports/<uuid>", Action.SUBSCRIBE, "Change a report, or make it."),
+    Route("DELETE", "/reports/<uuid>", Action.SUBSCRIBE, "Remove a report with what is pending."),
     Route("GET", "/status", Action.STATUS, "Counters, states and last errors."),
     Route("GET", "/healthz", Action.STATUS, "200 while nothing stands still, else 503."),
     Route("GET", "/readyz", Action.STATUS, "200 once everything has started, else 503."),
@@ -41,6 +60,7 @@ ROUTES: Final = (
 )
 
 CONTENTS: Final = ("data", "docs", "reports")
+CONTENTS_WITH_ACTUATORS: Final = ("data", "docs", "jobs", "reports")
 """What GET / names; recorded from the original, whatever else there is."""
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

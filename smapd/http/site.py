@@ -13,7 +13,7 @@ from twisted.web import server
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 
-from smapd.errors import BadRequest
+from smapd.errors import BadRequest, NotFound
 from smapd.values import Json, wall_ms
 
 from .app import Handlers, make_app
@@ -66,7 +66,8 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
         self._connections: set[Channel] = set()
         self._bodies = Budget(BODIES_AT_ONCE * listener.max_body)
         self._pacer = Pacer(clock)
-        self._data = Data(parts.tree, self._pacer)
+        self._data = Data(parts.tree, self._pacer, parts.actuators)
+        self._tree = parts.tree
         self._app: IResource = make_app(Handlers(parts, listener.max_body))
         self._date_s = 0
         self._head_lines = b""
@@ -181,10 +182,12 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
         below = where.lstrip("/")
         if below.partition("/")[0] == "data":
             self._data.render(request)
+        elif below == "jobs/" or (below == "jobs" and not self._tree.has_actuators):
+            raise NotFound(f"There is nothing at {where}")  # recorded, the slash too
         elif where == "*":
             if request.method != b"OPTIONS":
                 raise BadRequest("The address * is for OPTIONS alone.")
-            request.respond(204, headers=b"Allow: GET, HEAD, OPTIONS, POST, PUT\r\n")
+            request.respond(204, headers=b"Allow: DELETE, GET, HEAD, OPTIONS, POST, PUT\r\n")
         else:
             request.prepath = []
             request.postpath = below.encode("utf-8").split(b"/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,12 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from smapd.access import Access
+from smapd.actuate import BinaryActuator, ContinuousActuator, NStateActuator
+from smapd.actuation import POOL, Actuators, Jobs
 from smapd.core import Intake, SmapInstance
 from smapd.http import HttpParts, Listener, Site, make_site
+from smapd.runtime import PoolSize
+from smapd.testing import FakeRuntime
 
 ROOT = "75503ac2-abf0-11e0-b7d6-0026bb56ec92"
 TURN_S = 1e-6
@@ -204,7 +209,13 @@ def serve() -> Any:
     """Makes a served tree: ``serve(token=…, interface=…, **other keys of the listener)``."""
 
     def make(
-        tree: SmapInstance | None = None, *, token: bytes | None = None, **keys: Any
+        tree: SmapInstance | None = None,
+        *,
+        token: bytes | None = None,
+        actuators: Any = None,
+        jobs: Any = None,
+        access: Any = None,
+        **keys: Any,
     ) -> Served:
         if tree is None:
             tree = SmapInstance(ROOT)
@@ -217,16 +228,111 @@ def serve() -> Any:
         parts = HttpParts(
             tree=tree,
             intake=intake,
-            access=Access(token, listener.is_loopback),
+            access=access or Access(token, listener.is_loopback),
             status=status,
             ready=lambda: reasons["ready"],
             healthy=lambda: reasons["healthy"],
             version="1.2.3",
+            actuators=actuators,
+            jobs=jobs,
         )
         site = make_site(parts, listener, Ticking(reactor))
         return Served(tree, status, reactor, site, intake, reasons)
 
     return make
+
+
+class Device:
+    """Does what it is told; ``broken`` is what it says when it does not."""
+
+    state: Any = 0
+    broken = ""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def get_state(self, request: Any) -> Any:
+        self.asked.append(request)
+        if self.broken:
+            raise ValueError(self.broken)
+        return self.state
+
+    def set_state(self, request: Any, state: Any) -> None:
+        self.asked.append(request)
+        if self.broken:
+            raise ValueError(self.broken)
+        self.state = state
+
+
+class Lamp(Device, BinaryActuator):
+    """On or off."""
+
+
+class Mode(Device, NStateActuator):
+    """One of 1, 2 and 5."""
+
+    state = 1
+
+    def __init__(self) -> None:
+        Device.__init__(self)
+        NStateActuator.__init__(self, [1, 2, 5])
+
+
+class Heat(Device, ContinuousActuator):
+    """10.0 to 30.5."""
+
+    state = 10.0
+
+    def __init__(self) -> None:
+        Device.__init__(self)
+        ContinuousActuator.__init__(self, (10.0, 30.5))
+
+
+@dataclass
+class House:
+    """A served tree with actuators at /a/lamp, /a/mode and /a/heat, and a plain /a/plain."""
+
+    served: Served
+    runtime: FakeRuntime
+    lamp: Lamp
+    mode: Mode
+    heat: Heat
+
+    def put(self, target: str, body: Any = None, **headers: str) -> Answer:
+        """PUT, with a value as JSON for a body."""
+        given = {k.replace("_", "-"): v for k, v in headers.items()}
+        raw = b"" if body is None else json.dumps(body).encode()
+        return self.served.ask("PUT", target, given, raw)
+
+
+@pytest.fixture
+def serve_house(serve: Any) -> Iterator[Any]:
+    """Makes a house: ``serve_house(lamp={options of the lamp}, **of serve)``."""
+    made: list[FakeRuntime] = []
+
+    def make(lamp: dict[str, Any] | None = None, **keys: Any) -> House:
+        runtime = FakeRuntime(pools={POOL: PoolSize(kept=0, most=8)})
+        made.append(runtime)
+        tree = SmapInstance(ROOT, now=runtime.clock.wall_ms, home=runtime.threads.to_reactor)
+        actuators = Actuators(tree, runtime.threads, runtime.clock, runtime.faults)
+        actuators.open()
+        devices = Lamp(), Mode(), Heat()
+        tree.add_actuator("/a/lamp", "on/off", devices[0], timezone="UTC", **(lamp or {}))
+        tree.add_actuator("/a/mode", "state", devices[1], timezone="UTC")
+        tree.add_actuator("/a/heat", "C", devices[2], timezone="UTC")
+        tree.add_timeseries("/a/plain", "V", timezone="UTC")
+        jobs = Jobs(actuators, runtime.clock)
+        return House(serve(tree, actuators=actuators, jobs=jobs, **keys), runtime, *devices)
+
+    yield make
+    for runtime in made:
+        runtime.clock.stop()
+
+
+@pytest.fixture
+def house(serve_house: Any) -> House:
+    """A house on loopback, without a token."""
+    return serve_house()
 
 
 @pytest.fixture

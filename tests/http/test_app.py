@@ -67,7 +67,7 @@ def test_elsewhere_is_404_with_our_json(served: Any, target: str) -> None:
         ("OPTIONS", "/", 204, "GET, HEAD, OPTIONS"),
         ("OPTIONS", "/readings", 204, "OPTIONS, POST"),
         ("OPTIONS", "/nope", 204, "OPTIONS"),
-        ("OPTIONS", "*", 204, "GET, HEAD, OPTIONS, POST, PUT"),
+        ("OPTIONS", "*", 204, "DELETE, GET, HEAD, OPTIONS, POST, PUT"),
         ("GET", "*", 400, None),
         ("POST", "/nope", 404, None),
     ],

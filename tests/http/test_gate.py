@@ -17,6 +17,7 @@ READS = {Action.READ, Action.STATUS}
 BODIES = {"/readings": b'{"/a/n": {"Readings": [[1, 2]]}}'}
 # what a route answers to those it lets in; any other is 200
 ALLOWED = {("PUT", "/data/<path:path>"): 405}
+ALLOWED |= {(method, "/jobs"): 404 for method in ("GET", "PUT", "DELETE")}  # no actuators here
 
 
 def ask(served: Any, route: Any, peer: str, headers: dict[str, str]) -> int:
