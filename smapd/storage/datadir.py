@@ -37,7 +37,7 @@ VERSION_FILE: Final = "VERSION"
 
 _VERSION = re.compile(rb"smapd data (\d{1,9})\s*")
 _OURS = re.compile(
-    r"(LOCK|VERSION|daemon\.json|(history|control)\.db(-wal|-shm|-journal)?"
+    r"(LOCK|VERSION|daemon\.json|(history|control)\.db(-wal|-shm|-journal)?|control\.copy"
     r"|readings|events|audit|log|blobs|backups|quarantine)(\.new)?"
 )
 _IGNORED = frozenset({"lost+found", ".snapshot"})  # what a fresh mount may hold

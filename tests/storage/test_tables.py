@@ -1,15 +1,26 @@
 from pathlib import Path
 
-from smapd.storage import TABLES
+from smapd.storage import TABLES, Settings, settings_from
 
 
 def test_the_data_directory_is_beside_where_smapd_was_started() -> None:
     values, problems = TABLES[0].parse({})
 
-    assert (values, problems) == ({"DataDir": Path("smapd-data")}, [])
+    assert problems == []
+    assert values["DataDir"] == Path("smapd-data")
 
 
 def test_the_data_directory_can_be_named() -> None:
     values, _ = TABLES[0].parse({"DataDir": "/var/lib/smapd"})
 
     assert values["DataDir"] == Path("/var/lib/smapd")
+
+
+def test_the_journal_keeps_what_the_keys_say_and_else_its_defaults() -> None:
+    values, _ = TABLES[0].parse({})
+    assert settings_from(values) == Settings()
+
+    values, _ = TABLES[0].parse(
+        {"CommitInterval": "60s", "CommitReadings": "5", "History": "0", "MaxBytes": "1GiB"}
+    )
+    assert settings_from(values) == Settings(60.0, 5, 0.0, max_bytes=2**30)

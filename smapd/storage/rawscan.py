@@ -1,0 +1,261 @@
+"""Reads what is sound out of a damaged segment, page by page, without SQLite.
+
+A flush row is found by its magic, wherever in a page it begins. What stands before it in its cell
+follows from the head itself, so the cell's size is known, how much of it lies in this page, and
+where the chain of overflow pages begins. Nothing is believed that does not pass its checksum.
+
+The write-ahead log is a header (32 bytes: magic, version, page size, checkpoint, two salts, two
+sums) and frames (24 bytes: page number, size after commit or 0, two salts, two sums; then a page).
+SQLite reads it to the first frame whose sums, which run through from the start, do not fit; what
+lies behind is dropped in silence. So the log is looked at before SQLite opens the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from smapd.values import Position
+
+from .rows import FIXED, MAGIC, Damaged, Data, Head, RowGap, unpack_small
+from .segments import ABOUT, APPLICATION, CURSOR, GAP, PAGE, STREAM
+
+_WAL_HEADER: Final = struct.Struct(">8I")
+_FRAME: Final = struct.Struct(">6I")
+_WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}
+_FRAME_SIZE: Final = _FRAME.size + PAGE
+
+
+@dataclass(slots=True)
+class Wal:
+    """A log, checked. ``pages``: (number, page) of each frame of its generation, in order."""
+
+    suspect: bool = False
+    """Whether frames of this generation lie behind one that is not sound: SQLite drops them."""
+    pages: list[tuple[int, bytes]] = field(default_factory=list)
+    others: list[bytes] = field(default_factory=list)
+    """Pages of what seem to be older generations, left over behind the end."""
+
+    def hides(self, last: int) -> bool:
+        """Whether a page that seems left over has a row behind ``last``, which it cannot."""
+        for page in self.others:
+            at = page.find(MAGIC)
+            while at >= 0:
+                if at + FIXED.size <= len(page):
+                    head_size, flush = FIXED.unpack_from(page, at)[3], 0
+                    with contextlib.suppress(Damaged):
+                        flush = Head(page[at : at + head_size]).flush
+                    if flush > last:
+                        return True
+                at = page.find(MAGIC, at + 1)
+        return False
+
+
+@dataclass(slots=True)
+class Found:
+    """What was sound. ``rows``: by flush number; ``heads``: of rows whose data is lost."""
+
+    rows: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    heads: dict[int, Head] = field(default_factory=dict)
+    streams: dict[int, tuple[int, str, str, int]] = field(default_factory=dict)
+    cursors: dict[str, tuple[str, Position, list[Any]]] = field(default_factory=dict)
+    gaps: dict[int, tuple[int, str, Position, list[RowGap]]] = field(default_factory=dict)
+    about: tuple[int, int] | None = None
+
+
+def is_header_sound(path: Path) -> bool:
+    """Whether the first page begins as we write it: SQLite would believe what it finds there."""
+    with open(path, "rb") as f:
+        head = f.read(100)
+    return (
+        len(head) == 100
+        and head[:24] == b"SQLite format 3\0" + PAGE.to_bytes(2) + b"\x02\x02\x00\x40\x20\x20"
+        and head[44:48] == b"\x00\x00\x00\x04"
+        and head[56:60] == b"\x00\x00\x00\x01"
+        and head[68:72] == APPLICATION.to_bytes(4)
+        and not any(head[72:92])
+        and path.stat().st_size % PAGE == 0
+    )
+
+
+def read_wal(path: Path) -> Wal:
+    """Check the log of a segment; an empty one if there is none."""
+    try:
+        data = path.with_name(path.name + "-wal").read_bytes()
+    except FileNotFoundError:
+        return Wal()
+    wal = Wal()
+    if len(data) < _WAL_HEADER.size:
+        return wal
+    header = _WAL_HEADER.unpack_from(data)
+    order = _WAL_MAGICS.get(header[0])
+    sums = _sums(order or "<", data[:24], (0, 0))
+    is_sound = order is not None and sums == header[6:8] and header[2] == PAGE
+    salts = header[4:6]
+    # A damaged header hides the salts; those of the first frame are the same.
+    if not is_sound and len(data) >= _WAL_HEADER.size + _FRAME_SIZE:
+        salts = _FRAME.unpack_from(data, _WAL_HEADER.size)[2:4]
+    for at in range(_WAL_HEADER.size, len(data) - _FRAME_SIZE + 1, _FRAME_SIZE):
+        number, _commit, salt1, salt2, sum1, sum2 = _FRAME.unpack_from(data, at)
+        page = data[at + _FRAME.size : at + _FRAME_SIZE]
+        if is_sound:
+            sums = _sums(order or "<", data[at : at + 8], sums)
+            sums = _sums(order or "<", page, sums)
+            is_sound = (salt1, salt2) == salts and sums == (sum1, sum2) and number > 0
+        if is_sound or (salt1, salt2) == salts:
+            wal.pages.append((number, page))
+            wal.suspect = wal.suspect or not is_sound
+        else:
+            wal.others.append(page)
+    return wal
+
+
+def scan(path: Path, wal: Wal) -> Found:
+    """All that is sound in the file and its log."""
+    data = path.read_bytes() if path.exists() else b""
+    pages = dict(wal.pages)
+    found = Found()
+
+    def fetch(number: int, newest: bool) -> bytes:
+        page = pages.get(number) if newest else None
+        return page if page is not None else data[(number - 1) * PAGE : number * PAGE]
+
+    for page in _each_page(data, wal):
+        _small_records(page, found)
+        at = page.find(MAGIC)
+        while at >= 0:
+            for newest in (True, False):
+                if _row(page, at, fetch, newest, found):
+                    break
+            at = page.find(MAGIC, at + 1)
+    for flush in found.rows:
+        found.heads.pop(flush, None)
+    return found
+
+
+def _each_page(data: bytes, wal: Wal) -> Iterator[bytes]:
+    for at in range(0, len(data), PAGE):
+        yield data[at : at + PAGE]
+    for _number, page in wal.pages:
+        yield page
+    yield from wal.others
+
+
+def _row(page: bytes, at: int, fetch: Any, newest: bool, found: Found) -> bool:
+    """Take in the row whose head begins here; whether all of it was sound."""
+    if at + FIXED.size > len(page):
+        return False
+    _, _, flush, head_size, data_size, _, _, t_first, t_last, _, _ = FIXED.unpack_from(page, at)
+    size = head_size + data_size
+    if flush in found.rows:
+        return True
+    if head_size < FIXED.size or size > 2**28:
+        return False
+    before = _record_header(t_first, t_last, head_size, data_size)
+    local, chained = _local_size(before + size)
+    here = page[at : at + local - before]
+    if chained:
+        tail = page[at + local - before : at + local - before + 4]
+        following = int.from_bytes(tail)
+        parts, left = [here], size - len(here)
+        seen = 0
+        while left > 0 and following and seen < 2**16:
+            after = fetch(following, newest)
+            if len(after) < PAGE:
+                break
+            parts.append(after[4 : 4 + left])
+            left -= PAGE - 4
+            following = int.from_bytes(after[:4])
+            seen += 1
+        here = b"".join(parts)
+    head, data = here[:head_size], here[head_size:size]
+    try:
+        checked = Head(head)
+    except Damaged:
+        return False
+    found.heads[flush] = checked
+    for stream in checked.streams():
+        found.streams.setdefault(stream[0], stream)
+    try:
+        Data(checked, data)
+    except (Damaged, ValueError, zlib.error):
+        return False
+    found.rows[flush] = (head, data)
+    return True
+
+
+def _record_header(t_first: int, t_last: int, head: int, data: int) -> int:
+    """Bytes of a cell's payload before the head: SQLite's record header and the two times."""
+    times = _int_size(t_first) + _int_size(t_last)
+    types = 3 + _varint_size(2 * head + 12) + _varint_size(2 * data + 12)  # seq and times: 1 each
+    return 1 + types + times
+
+
+def _int_size(value: int) -> int:
+    if value in (0, 1):
+        return 0
+    for size in (1, 2, 3, 4, 6):
+        if -(2 ** (8 * size - 1)) <= value < 2 ** (8 * size - 1):
+            return size
+    return 8
+
+
+def _varint_size(value: int) -> int:
+    return max(1, (value.bit_length() + 6) // 7)
+
+
+def _local_size(payload: int) -> tuple[int, bool]:
+    """How much of a payload lies in the leaf page, and whether the rest is chained."""
+    most = PAGE - 35
+    if payload <= most:
+        return payload, False
+    least = (PAGE - 12) * 32 // 255 - 23
+    local = least + (payload - least) % (PAGE - 4)
+    return (local if local <= most else least), True
+
+
+def _small_records(page: bytes, found: Found) -> None:
+    for magic in (STREAM, CURSOR, GAP, ABOUT):
+        at = page.find(magic)
+        while at >= 0:
+            with contextlib.suppress(Damaged, ValueError, TypeError, IndexError):
+                _take(magic, unpack_small(magic, page[at:]), found)
+            at = page.find(magic, at + 1)
+
+
+def _take(magic: bytes, what: list[Any], found: Found) -> None:
+    if magic == STREAM:
+        number, uuid, path, next_seq = what
+        before = found.streams.get(number)
+        if before is None or before[3] <= next_seq:
+            found.streams[number] = (number, uuid, path, next_seq)
+    elif magic == CURSOR:
+        name, flush, offset, limits = what
+        known = found.cursors.get(name)
+        if known is None or known[1] <= Position(flush, offset):  # they only move on
+            found.cursors[name] = (name, Position(flush, offset), limits)
+    elif magic == GAP:
+        number, cursor, flush, offset, gaps = what
+        told = [RowGap(*gap) for gap in gaps]
+        found.gaps[number] = (number, cursor, Position(flush, offset), told)
+    elif len(what) == 3:
+        found.about = (what[1], what[2])
+
+
+def _sums(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]:
+    """SQLite's checksum of a log, carried on over ``data``."""
+    words = array("I", data)
+    if (order == ">") != (struct.pack("=I", 1) == b"\0\0\0\1"):
+        words.byteswap()
+    s0, s1 = sums
+    each = iter(words)
+    for x0, x1 in zip(each, each, strict=True):
+        s0 = (s0 + x0 + s1) & 0xFFFFFFFF
+        s1 = (s1 + x1 + s0) & 0xFFFFFFFF
+    return s0, s1

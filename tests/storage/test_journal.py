@@ -1,0 +1,422 @@
+"""The readings journal: what is appended is durable, in order, and each cursor gets all of it."""
+
+import math
+import sqlite3
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from zope.interface.verify import verifyClass
+
+from smapd.errors import DataDirUnusable
+from smapd.interfaces import ICursor, IReadings, ITreeListener
+from smapd.storage.cursors import Cursor
+from smapd.storage.journal import POOL, Readings
+from smapd.storage.rows import pack_small
+from smapd.values import Level, Limits, Position, Quality, bad, uncertain
+from tests.storage.journals import EVERYTHING, Life, Seen, Settings, Start, result
+
+
+def test_it_is_what_the_interfaces_say() -> None:
+    assert verifyClass(IReadings, Readings)
+    assert verifyClass(ITreeListener, Readings)
+    assert verifyClass(ICursor, Cursor)
+
+
+def test_a_reading_is_durable_after_the_commit_interval(tmp_path: Path) -> None:
+    """SM-29: committed within CommitInterval, and not written one by one."""
+    life = Life(tmp_path)
+    life.add(times=3)
+    assert life.journal.store.commits == 0
+
+    life.commit()
+
+    assert life.journal.store.commits == 1
+    assert life.journal.committed == 15
+
+
+def test_many_readings_do_not_wait_for_the_interval(tmp_path: Path) -> None:
+    life = Life(tmp_path, settings=Settings(commit_readings=10, min_free=0))
+
+    life.add(times=2)
+
+    assert life.journal.committed == 10
+
+
+def test_what_arrives_during_a_commit_joins_the_next_one(tmp_path: Path) -> None:
+    """Never two commits at once, and one for all that came meanwhile."""
+    life = Life(tmp_path, settings=Settings(commit_readings=5, min_free=0))
+    life.run.threads.hold(POOL)
+    life.add()
+    life.add(times=7)
+    assert life.journal.store.commits == 0
+
+    life.run.threads.let_go(POOL)
+
+    assert life.journal.committed == 40
+    assert life.journal.store.commits == 2
+
+
+def test_nothing_new_means_no_write(tmp_path: Path) -> None:
+    """U-10: no commit, and no byte of the files changes."""
+    life = Life(tmp_path)
+    life.add()
+    life.commit()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "readings").iterdir()}
+
+    life.run.advance(3_600)
+
+    assert life.journal.store.commits == 1
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "readings").iterdir()} == before
+
+
+def test_a_read_gives_the_same_until_it_is_acked(tmp_path: Path) -> None:
+    """SM-30."""
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    life.add(times=4)
+    life.commit()
+
+    first, again = life.read(cursor, 7), life.read(cursor, 7)
+    result(cursor.ack(first.end))
+    rest = life.read(cursor)
+
+    assert first == again
+    assert (first.count, rest.count) == (7, 13)
+    assert rest.first == first.end
+    assert cursor.waiting() == 13
+
+
+def test_an_ack_of_all_there_is_goes_with_the_next_commit(tmp_path: Path) -> None:
+    """U-10: one write for both; and it comes even if no reading does."""
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    life.add()
+    life.commit()
+    acked = cursor.ack(life.read(cursor).end)
+    commits = life.journal.store.commits
+    life.add()
+    assert not acked.called
+
+    life.commit()
+
+    assert acked.called
+    assert life.journal.store.commits == commits + 1
+    last = cursor.ack(life.read(cursor).end)
+    life.commit()
+    assert last.called
+
+
+def test_an_acked_cursor_stands_there_after_a_restart(tmp_path: Path) -> None:
+    """SM-30: the ack has fired, so it is durable."""
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    life.add(times=4)
+    life.commit()
+    batch = life.read(cursor, 7)
+    result(cursor.ack(batch.end))
+
+    life.stop()
+    again = Life(tmp_path)
+    cursor = again.journal.cursor("a", None, Start.NEWEST)
+
+    assert cursor.position == batch.end
+    assert cursor.waiting() == 13
+    assert again.read(cursor).count == 13
+
+
+def test_seqs_go_on_after_a_restart(tmp_path: Path) -> None:
+    """N-01: dense over restarts."""
+    life = Life(tmp_path)
+    life.add(times=3)
+    life.add(2)
+    life.stop()
+
+    life = Life(tmp_path)
+    assert [stream.next_seq for stream in life.streams] == [3, 3, 4, 3, 3]
+    life.add(times=2)
+    life.commit()
+
+    seen = Seen()
+    seen.drain(life, life.journal.cursor("a", None, Start.OLDEST))
+    assert sorted(seen.nexts.values()) == [5, 5, 5, 5, 6]
+
+
+def test_a_stop_commits_what_is_pending(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.add(times=3)
+
+    life.stop()
+
+    assert Life(tmp_path).journal.store.readings == 15
+
+
+def test_every_kind_of_value_comes_back_as_it_was(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    doubles = life.tree.add_timeseries("/d", "d", "V", data_type="double")
+    strings = life.tree.add_timeseries("/t", "t", "V", data_type="string")
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    for value in (1.5, math.inf, -math.inf, 1e-300):
+        doubles.add(value)
+    doubles.add(1.0, quality=bad("no answer"))
+    doubles.add(2.0, quality=uncertain("old"))
+    doubles.add(1_600_000_000, 3.0, 77)
+    life.streams[0].add(2**63 - 1)
+    life.streams[0].add(-(2**63))
+    life.streams[0].add(True)
+    life.streams[1].add(True)
+    strings.add("grün")
+    strings.add("")
+    life.tree.drain()
+    life.commit()
+
+    runs = {run.path: run for run in life.read(cursor).runs}
+
+    double = runs["/d"]
+    assert double.values == [1.5, math.inf, -math.inf, 1e-300, None, 2.0, 3.0]
+    assert double.quality == [None] * 4 + [
+        Quality(Level.BAD, "no answer"),
+        Quality(Level.UNCERTAIN, "old"),
+        None,
+    ]
+    assert double.seqnos == [None] * 6 + [77]
+    assert double.ms[-1] == 1_600_000_000_000
+    assert runs["/s0"].values == [2**63 - 1, -(2**63), True]
+    assert runs["/s0"].values[2] is True
+    assert runs["/s1"].values[0] is True
+    assert runs["/t"].values == ["grün", ""]
+    assert double.stream == doubles.uuid
+    assert double.number == life.journal.number(doubles.uuid)
+
+
+def test_blocks_and_single_readings_keep_their_order(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST, EVERYTHING)
+    stream = life.streams[0]
+    stream.add(0)
+    stream.add_many([1.0] * 50_000, list(range(1, 50_001)))
+    stream.add(50_001)
+    life.tree.drain()
+    life.commit()
+
+    seen = Seen()
+    seen.drain(life, cursor, 999)
+
+    assert seen.nexts == {"/s0": 50_002}
+
+
+def test_a_hole_in_the_seqs_becomes_a_gap(tmp_path: Path) -> None:
+    """N-02: what the tree had to turn away is told, with its numbers."""
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    life.add(0, times=2)
+    life.streams[0].next_seq += 5
+    life.add(0)
+    life.commit()
+
+    batch = life.read(cursor)
+
+    (gap,) = batch.gaps
+    assert (gap.path, gap.from_seq, gap.to_seq, gap.count, gap.why) == ("/s0", 2, 6, 5, "queue")
+    assert [run.first_seq for run in batch.runs] == [0, 7]
+
+
+def test_a_cursor_gets_only_what_it_selects(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    wanted = {life.journal.number(life.streams[1].uuid)}
+    cursor = life.journal.cursor("a", wanted.__contains__, Start.OLDEST)
+    life.add(times=3)
+    life.add(0, times=3)
+    life.commit()
+
+    batch = life.read(cursor)
+
+    assert [(run.path, run.values) for run in batch.runs] == [("/s1", [0, 1, 2])]
+    assert cursor.waiting() == 3
+
+
+def test_a_cursor_passes_over_what_it_does_not_select_without_a_write(tmp_path: Path) -> None:
+    """U-10."""
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", set().__contains__, Start.OLDEST)
+    life.add(times=3)
+    life.commit()
+    commits = life.journal.store.commits
+
+    batch = life.read(cursor)
+
+    assert (batch.count, batch.end) == (0, batch.first)
+    assert cursor.position == life.journal.newest
+    assert life.journal.store.commits == commits
+
+
+def test_a_changed_selection_counts_anew(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    life.add(times=3)
+    life.commit()
+    assert cursor.waiting() == 15
+
+    one = {life.journal.number(life.streams[3].uuid)}
+    result(cursor.change(one.__contains__, Limits()))
+
+    assert cursor.waiting() == 3
+    assert {run.path for run in life.read(cursor).runs} == {"/s3"}
+
+
+def test_who_waits_for_more_is_told_after_the_commit(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.NEWEST)
+    told: list[None] = []
+    cursor.when_more().addCallback(told.append)
+    life.add()
+    assert told == []
+
+    life.commit()
+
+    assert told == [None]
+
+
+def test_a_read_ends_before_until(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    for _ in range(3):
+        life.add()
+        life.commit()
+
+    batch = life.read(cursor, until=Position(3, 2))
+
+    assert (batch.count, batch.end) == (12, Position(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("start", "first"),
+    [(Start.OLDEST, 0), (Start.NEWEST, 5), (Position(3, 0), 2), (1_700_000_003_000, 3)],
+)
+def test_a_new_cursor_begins_where_it_is_told(tmp_path: Path, start: object, first: int) -> None:
+    life = Life(tmp_path, 1)
+    for _ in range(5):
+        life.run.advance(-life.run.clock.seconds() % 1)
+        life.add()
+        life.commit()
+    cursor = life.journal.cursor("a", None, start)  # type: ignore[arg-type]
+    life.add()
+    life.commit()
+
+    (run,) = life.read(cursor).runs
+
+    assert run.first_seq == first
+
+
+def test_a_forgotten_cursor_is_gone(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.journal.cursor("a", None, Start.OLDEST)
+    life.journal.cursor("b", None, Start.OLDEST)
+    life.add()
+    life.commit()
+
+    result(life.journal.forget("a"))
+
+    assert life.journal.cursors() == ["b"]
+    life.stop()
+    assert Life(tmp_path).journal.cursors() == ["b"]
+
+
+def test_a_stream_keeps_its_number_wherever_it_moves(tmp_path: Path) -> None:
+    life = Life(tmp_path, 2)
+    life.add()
+    number = life.journal.number(life.streams[1].uuid)
+    uuid = life.streams[1].uuid
+    life.stop()
+
+    life = Life(tmp_path, 0)
+    life.streams = [life.tree.add_timeseries("/elsewhere", uuid, "V")]
+    life.add()
+    life.commit()
+
+    assert life.journal.number(uuid) == number
+    cursor = life.journal.cursor("a", None, Start.OLDEST)
+    assert {run.path for run in life.read(cursor).runs if run.number == number} == {"/elsewhere"}
+    assert life.journal.number(UUID(int=5)) is None
+
+
+def test_segments_follow_each_other(tmp_path: Path) -> None:
+    """A row of files of bounded size, read across, also after a restart."""
+    settings = Settings(segment_bytes=150_000, history_s=0, min_free=0)
+    life = Life(tmp_path, settings=settings)
+    life.journal.cursor("a", None, Start.OLDEST, EVERYTHING)
+    for _ in range(40):
+        life.add(times=300)
+        life.commit()
+    files = list((tmp_path / "readings").glob("*.db"))
+    assert len(files) > 3
+    assert max(p.stat().st_size for p in files) <= 150_000
+
+    life.stop()
+    life = Life(tmp_path, settings=settings)
+    cursor = life.journal.cursor("a", None, Start.OLDEST, EVERYTHING)
+    assert cursor.waiting() == 40 * 300 * 5
+    seen = Seen()
+    seen.drain(life, cursor, 1_700)
+
+    assert set(seen.nexts.values()) == {12_000}
+    assert not seen.lost
+    assert cursor.waiting() == 0
+    assert len(list((tmp_path / "readings").glob("*.db"))) == 1  # nobody wants the others
+
+
+def test_a_range_of_one_stream_by_time(tmp_path: Path) -> None:
+    life = Life(tmp_path, settings=Settings(segment_bytes=100_000, min_free=0))
+    stream = life.streams[2]
+    for i in range(300):
+        stream.add(1_600_000_000 + (i * 7) % 300, i)
+        life.tree.drain()
+        life.commit()
+    start, end = 1_600_000_010_000, 1_600_000_020_000
+
+    readings, gaps = result(life.journal.read_range(stream.uuid, start, end, 100))
+    newest, _ = result(life.journal.read_range(stream.uuid, start, end, 3, True))
+
+    assert [r.ms for r in readings] == [start + 1000 * i for i in range(10)]
+    assert [r.ms for r in newest] == [start + 1000 * i for i in (9, 8, 7)]
+    assert gaps == []
+    assert all(r.value == r.seq for r in readings)
+
+
+def test_status_tells_what_there_is(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.journal.cursor("a", None, Start.OLDEST)
+    life.add()
+    life.commit()
+
+    shown = life.journal.status()
+
+    assert (shown["taken"], shown["committed"], shown["uncommitted"]) == (5, 5, 0)
+    assert shown["cursors"]["a"]["waiting"] == 5
+
+
+def test_a_newer_journal_is_left_alone(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.add()
+    life.stop()
+    path = tmp_path / "readings" / "0001.db"
+    db = sqlite3.connect(path)
+    newer = pack_small(b"SMJA", [99, 1, 0])
+    db.execute("UPDATE about SET data = ? WHERE id = 1", (newer,))
+    db.commit()
+    db.close()
+
+    with pytest.raises(DataDirUnusable, match="written by a newer one"):
+        Life(tmp_path)
+
+    assert path.exists()
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_a_directory_that_cannot_be_used_stops_the_start_with_one_sentence(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "readings").write_text("not a directory")
+
+    with pytest.raises(DataDirUnusable, match="readings journal cannot be opened"):
+        Life(tmp_path)
