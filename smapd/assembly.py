@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import ipaddress
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
@@ -20,7 +23,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 import smapd
-from smapd import actuation, http, reports, runtime, storage
+from smapd import actuation, http, reports, runtime, sinks, storage
 from smapd.access import Access
 from smapd.config import (
     NodeSection,
@@ -34,8 +37,10 @@ from smapd.config import (
 from smapd.core import Collection, Intake, SmapInstance
 from smapd.driver.host import DriverHost
 from smapd.driver.lifecycle import DriverSection, Place
-from smapd.errors import DriverFailed, SmapError
+from smapd.errors import DataDirUnusable, DriverFailed, SmapError
 from smapd.options import merge
+from smapd.reporting import Reporting
+from smapd.reports import Definition, KnownStreams, Neighbours, Reports
 from smapd.runtime import (
     CallOwner,
     Child,
@@ -49,8 +54,15 @@ from smapd.runtime import (
     periodic,
     watchdog_interval_s,
 )
+from smapd.storage import (
+    READINGS_POOL,
+    Control,
+    DataDir,
+    Definitions,
+    Readings,
+    settings_from,
+)
 from smapd.storage import Daemon as Address
-from smapd.storage import DataDir
 from smapd.values import Json
 
 TABLES: Final = (*http.TABLES, *reports.TABLES, *runtime.TABLES, *storage.TABLES)
@@ -133,12 +145,46 @@ class Daemon:
             run.threads,
             self.notifier,
             watchdog_interval_s(settings.environ, os.getpid()) or LOOK_S,
-            [CONTROL_POOL],
+            [CONTROL_POOL, READINGS_POOL],
+        )
+        run.threads.add_pool(CONTROL_POOL, PoolSize(kept=1, most=1, queue=1_000))
+        run.threads.add_pool(READINGS_POOL, PoolSize(kept=1, most=1, queue=10_000))
+        home = self._data_dir.path
+        self.control = Control(home, home / "quarantine")
+        self.readings = Readings(
+            home / "readings",
+            home / "quarantine",
+            run.clock,
+            run.threads,
+            run.backoff(),
+            run.faults,
+            settings_from(self._server),
+            highest=self.control.highest,
+            record=self.control.record,
+        )
+        self.reports = Reports(
+            Neighbours(
+                tree=inst,
+                readings=self.readings,
+                known=KnownStreams(self.readings.number),
+                formats=sinks.FORMATS,
+                make_sink=self._make_sink,
+                clock=run.clock,
+                backoff=run.backoff,
+                faults=run.faults,
+                loopback_only=self._is_loopback_only(),
+                refusal=self._refusal,
+            ),
+            Definitions(self.control, run.threads, CONTROL_POOL),
+            inst.uuid_root,
         )
         children = [
             Child("data directory", self._data_dir.open, self._data_dir.close, None),
             Child("threads", run.threads.start, self._stop_threads, 1.5),
+            Child("definitions", self._open_control, self._close_control, None),
+            Child("journal", self.readings.start, self.readings.stop, None),
             Child("tree", self._plant, self._uproot, 1.0),
+            Child("reports", self._start_reports, self._stop_reports, 2.0),
         ]
         if settings.serve_http:
             children.append(Child("http", self._listen, self._close, 1.0))
@@ -157,6 +203,74 @@ class Daemon:
         """Stop everything in reverse, each part under its time limit."""
         self.notifier.stopping()
         return self.service.stop()
+
+    # --- what is kept
+
+    async def _open_control(self) -> None:
+        try:
+            await self.run.threads.to_pool(CONTROL_POOL, self.control.open)
+        except (sqlite3.Error, OSError) as error:
+            raise DataDirUnusable(
+                f"The definitions in {self._data_dir.path} cannot be opened: {error}."
+            ) from error
+        for note in self.control.notes:
+            self.log.warn("{note}", note=note)
+
+    def _close_control(self) -> Deferred[None]:
+        return self.run.threads.to_pool(CONTROL_POOL, self.control.close)
+
+    # --- reports
+
+    async def _open_reports(self) -> None:
+        """A section whose secret cannot be read stands alone; what was pending of it is kept."""
+        sections = []
+        for other in self.plan.others if self.plan is not None else ():
+            if other.kind == "report":
+                try:
+                    options = await self.run.threads.to_pool(CONTROL_POOL, resolve, other)
+                except SmapError as error:
+                    self._late[other.name] = error.message
+                    text = f"[{other.name}] {error.message}"
+                    self.run.faults.fault(("section", other.name), text, section=other.name)
+                    continue
+                sections.append((other.name, options))
+        await self.reports.open(sections)
+        self.inst.attach(self.reports)
+
+    def _start_reports(self) -> None:
+        self.reports.start()
+        if self.inst.reports is None:
+            self.inst.reports = Reporting()
+        self.inst.reports.connect(self.reports, self.run.threads.to_reactor)
+
+    async def _stop_reports(self) -> None:
+        self.inst.reports.disconnect()
+        await self.reports.close()
+
+    def _make_sink(self, definition: Definition, local: bool) -> sinks.HttpSink:
+        targets = None
+        if not definition.anywhere:
+            targets = sinks.Targets(self._server["AllowTargets"], local=local)
+        files = sinks.TlsFiles(definition.client_cert, definition.key, definition.ca)
+        return sinks.HttpSink(self._reactor, self.run.clock, targets=targets, tls=files)
+
+    def _refusal(self, url: str, local: bool) -> str:
+        """What can be said before a name is looked up: of an address, and of localhost."""
+        host = urlsplit(url).hostname or ""
+        if host.rstrip(".").lower() == "localhost":
+            host = "127.0.0.1"
+        try:
+            ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return ""
+        return sinks.Targets(self._server["AllowTargets"], local=local).refusal(host)
+
+    def _is_loopback_only(self) -> bool:
+        listeners = self.plan.listeners if self.plan is not None else ()
+        return all(
+            http.Listener(interface=values["Interface"]).is_loopback
+            for values in (self._server, *listeners)
+        )
 
     # --- the tree and its drivers
 
@@ -180,18 +294,15 @@ class Daemon:
 
     async def _plant(self) -> None:
         threads = self.run.threads
-        threads.add_pool(CONTROL_POOL, PoolSize(kept=1, most=1, queue=1_000))
         self.clock_watch.start()
         self.inst.settle(threads.to_reactor, self._fault)
         self.inst.stamp_note = self.clock_watch.note
+        self.inst.attach(self.readings)
+        await self._open_reports()
         if self.plan is None:
             return
         for problem in self.plan.warnings:
             self.log.warn("{problem}", problem=str(problem))
-        for other in self.plan.others:
-            if other.kind == "report":
-                text = "[{section}]: this version delivers no reports yet; nothing is sent"
-                self.log.warn(text, section=other.name)
         if not isinstance(self.plan, LoadedPlan):
             with _no_collection():
                 sections = [section for section in self.plan.sections if not section.behind]
@@ -357,6 +468,8 @@ class Daemon:
             ready=self._why_not_ready,
             healthy=self._why_unhealthy,
             version=smapd.__version__,
+            readings=self.readings,
+            reports=self.reports,
             actuators=self.actuators,
             jobs=self.jobs,
         )
@@ -430,6 +543,8 @@ class Daemon:
         show("jobs", self.jobs.status)
         show("late", lambda: dict(self._late))
         show("clock", self.clock_watch.status)
+        show("journal", self.readings.status)
+        show("reports", self.reports.status)
 
     def _about(self) -> Json:
         now_ms = self.run.clock.wall_ms()

@@ -75,6 +75,9 @@ class ITimeseries(INode):
     ) -> dict[str, Json]:
         """``as_json`` with this one reading in place of those kept, or none, and why not."""
 
+    def with_readings(readings: Sequence[Reading], quality: bool = False) -> dict[str, Json]:
+        """``as_json`` with these readings, of its past, in place of those kept."""
+
 
 class ICollection(INode):
     """An inner node of the tree."""

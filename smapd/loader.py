@@ -26,6 +26,7 @@ from smapd.config import dump as dump_text
 from smapd.core import SmapInstance
 from smapd.driver import DriverHost
 from smapd.errors import ConfigError, DriverFailed, SmapError
+from smapd.reporting import Reporting
 from smapd.values import Problem
 
 log = Logger()
@@ -50,6 +51,7 @@ def load(
     if data_dir is not None:
         plan = replace(plan, server={**plan.server, "DataDir": Path(data_dir)})
     inst = SmapInstance(plan.root_uuid)
+    inst.reports = Reporting()
     hosts: dict[str, DriverHost] = {}
     failed: set[str] = set()
     for section in plan.sections:

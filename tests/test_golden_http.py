@@ -29,6 +29,7 @@ MENDED = {
 CONFIGS = ["tutorial_dump.ini", "tutorial_nested.ini", "tutorial_nokey.ini", "tree.ini"]
 DRIVERS = "drivers.ini"
 ACTUATORS = "actuators.ini"
+REPORTS = "reports.ini"
 
 
 def cases(config: str) -> list[dict[str, Any]]:
@@ -39,7 +40,7 @@ def load_of(name: str) -> dict[str, Any]:
     return next(load for load in RECORDED["loads"] if load["name"] == name)
 
 
-@pytest.fixture(scope="module", params=[*CONFIGS, DRIVERS, ACTUATORS])
+@pytest.fixture(scope="module", params=[*CONFIGS, DRIVERS, ACTUATORS, REPORTS])
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, DaemonProcess]]:
     with DaemonProcess(GOLDEN / "configs" / request.param, path=[GOLDEN / "configs"]) as daemon:
         yield request.param, daemon

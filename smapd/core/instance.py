@@ -75,6 +75,8 @@ class SmapInstance(Structure):
         self.boot_id = boot_id or uuid4().hex[:16]
         self.plan: Any = None
         """The plan this tree was loaded from, for whoever dumps it; of no use to the tree."""
+        self.reports: Any = None
+        """The tree's reports, a ``reporting.Reporting``, given by whoever loads or serves it."""
         self._calls = DriverCalls()
         self._put = inbox.put  # on the way of every reading
         self._put_qualified = inbox.put_qualified

@@ -7,6 +7,7 @@ more than a pointer for what most have not. The tree alone writes to them, on it
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -200,6 +201,13 @@ class Timeseries:
             answer["Actuator"] = self.actuator.as_json(reading)
         if error:
             answer["Error"] = error
+        return answer
+
+    def with_readings(self, readings: Sequence[Reading], quality: bool = False) -> dict[str, Json]:
+        """`as_json` with these readings, of its past, in place of those kept."""
+        answer = self.as_json()
+        answer.pop("NonFinite", None)
+        put_readings(answer, [row_of(reading) for reading in readings], quality)
         return answer
 
     def fitted(self, value: Any) -> Value:

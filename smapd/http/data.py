@@ -26,11 +26,12 @@ from smapd.errors import (
     SmapError,
     UnknownMethod,
 )
-from smapd.interfaces import IActuators, INode, ITimeseries, ITree
-from smapd.values import ActuationRequest, Json, Reading
+from smapd.interfaces import IActuators, INode, IReadings, ITimeseries, ITree
+from smapd.values import ActuationRequest, Gap, Json, Reading
 
 from .encoding import encode
 from .errors import answer, answer_bug, shield
+from .history import Range, page, wanted
 from .stream import Pacer
 
 if TYPE_CHECKING:
@@ -45,8 +46,15 @@ class Data(Resource):  # type: ignore[misc, unused-ignore]
 
     isLeaf = True
 
-    def __init__(self, tree: ITree, pacer: Pacer, actuators: IActuators | None = None) -> None:
+    def __init__(
+        self,
+        tree: ITree,
+        pacer: Pacer,
+        actuators: IActuators | None = None,
+        readings: IReadings | None = None,
+    ) -> None:
         super().__init__()
+        self._readings = readings
         self._tree = tree
         self._pacer = pacer
         self._actuators = actuators
@@ -86,6 +94,10 @@ class Data(Resource):  # type: ignore[misc, unused-ignore]
                     self._get_below(request, above or "/", quality)
                 return
         node = self._found(path)
+        asked = wanted(request.args)
+        if asked is not None:
+            self._past(request, node, asked, quality)
+            return
         if self._actuators is not None and getattr(node, "actuator", None) is not None:
             self._ask(request, cast(ITimeseries, node), quality)
             return
@@ -100,6 +112,23 @@ class Data(Resource):  # type: ignore[misc, unused-ignore]
             request.finish()
         else:
             self._pacer.send(request, self._tree.walk(path), quality)
+
+    def _past(self, request: Request, node: INode, asked: Range, quality: bool) -> None:
+        """The readings of a range, from the journal."""
+        if not ITimeseries.providedBy(node):
+            raise BadRequest(f"{node.path} is a collection; only a timeseries has a past.")
+        if self._readings is None:
+            raise BadRequest("No readings are kept here.", hint="Set [server] History.")
+        stream: ITimeseries = node
+
+        def told(found: tuple[list[Reading], list[Gap]]) -> None:
+            shown, beside = page(asked, *found)
+            request.respond(200, encode(stream.with_readings(shown, quality) | beside))
+
+        done = self._readings.read_range(
+            stream.uuid, asked.from_ms, asked.to_ms, asked.limit + 1, asked.newest_first
+        )
+        done.addCallback(told).addErrback(_failed, request)
 
     # --- actuators
 

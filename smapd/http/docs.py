@@ -23,6 +23,8 @@ CSP: Final = (
 
 _NOTES = (
     "<code>?quality=1</code> on /data adds how far each reading may be trusted.",
+    "<code>?from&amp;to&amp;limit&amp;order</code> on a timeseries reads its past: milliseconds or "
+    "ISO 8601; <code>Next</code> says where more begin, <code>?gaps=1</code> what is missing.",
     "<code>HEAD</code> goes wherever <code>GET</code> goes; <code>OPTIONS</code> answers "
     "<code>Allow</code> anywhere.",
     "<code>ETag</code> and <code>If-None-Match</code> save what has not changed; "

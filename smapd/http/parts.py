@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from smapd.interfaces import IAccess, IActuators, IIntake, IJobs, IReports, IStatus, ITree
+from smapd.interfaces import (
+    IAccess,
+    IActuators,
+    IIntake,
+    IJobs,
+    IReadings,
+    IReports,
+    IStatus,
+    ITree,
+)
 
 
 @dataclass(frozen=True)
@@ -14,7 +23,7 @@ class HttpParts:
 
     ``ready``, ``healthy``: give "" while all is well, else the reason why not, as a sentence.
     Without ``actuators`` and ``jobs`` nothing can be set, and a GET shows the readings kept.
-    Without ``reports`` there are none, and none can be made.
+    Without ``reports`` there are none, and none can be made. Without ``readings`` there is no past.
     """
 
     tree: ITree
@@ -27,3 +36,4 @@ class HttpParts:
     actuators: IActuators | None = None
     jobs: IJobs | None = None
     reports: IReports | None = None
+    readings: IReadings | None = None

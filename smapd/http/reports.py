@@ -13,7 +13,7 @@ from uuid import UUID
 
 from twisted.internet.defer import Deferred
 
-from smapd.errors import NoSuchReport, NotReady
+from smapd.errors import NoSuchReport, NotFound, NotReady
 from smapd.interfaces import IReports
 
 from .bodies import read_json
@@ -88,4 +88,4 @@ def _uuid_of(request: Request) -> UUID:
             raise ValueError(name)
         return UUID(name)
     except ValueError:
-        raise NoSuchReport(f"There is no report {ascii(name[:100])}.") from None
+        raise NotFound(f"There is nothing at {request.where[:1000]}") from None

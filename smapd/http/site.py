@@ -66,7 +66,7 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
         self._connections: set[Channel] = set()
         self._bodies = Budget(BODIES_AT_ONCE * listener.max_body)
         self._pacer = Pacer(clock)
-        self._data = Data(parts.tree, self._pacer, parts.actuators)
+        self._data = Data(parts.tree, self._pacer, parts.actuators, parts.readings)
         self._tree = parts.tree
         self._app: IResource = make_app(Handlers(parts, listener.max_body))
         self._date_s = 0

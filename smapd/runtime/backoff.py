@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from zope.interface import implementer
+
+from smapd.interfaces import IBackoff
+
 FIRST_S = 1.0
 FACTOR = 1.5
 JITTER = 0.2
 MOST_S = 60.0
 
 
+@implementer(IBackoff)
 class Backoff:
     """Pauses that grow: 1 s, then 1.5 times longer each, ± 20 %, never above 60 s.
 

@@ -1,10 +1,13 @@
 """Public fakes and frames for tests, of smapd itself and of anybody's drivers."""
 
 from .clocks import START_MS, FakeClock
+from .definitions import MemoryDefinitions
 from .drivercase import DriverCase
-from .listeners import MemoryReadings, RecordingListener
+from .listeners import RecordingListener
 from .process import Answer, DaemonProcess
+from .readings import MemoryCursor, MemoryReadings
 from .runtime import FakeRuntime
+from .sinks import RecordingSink
 from .threads import FakeThreads
 
 __all__ = [
@@ -15,6 +18,9 @@ __all__ = [
     "FakeClock",
     "FakeRuntime",
     "FakeThreads",
+    "MemoryCursor",
+    "MemoryDefinitions",
     "MemoryReadings",
     "RecordingListener",
+    "RecordingSink",
 ]

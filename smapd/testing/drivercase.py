@@ -13,7 +13,7 @@ from smapd.options import OptionTable, Where, resolve
 from smapd.runtime import CallOwner
 from smapd.values import Severity, Value
 
-from .listeners import MemoryReadings
+from .readings import MemoryReadings
 from .runtime import FakeRuntime
 
 ROOT_UUID = "75503ac2-abf0-11e0-b7d6-0026bb56ec92"

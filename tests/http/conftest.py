@@ -215,6 +215,7 @@ def serve() -> Any:
         actuators: Any = None,
         jobs: Any = None,
         access: Any = None,
+        reports: Any = None,
         **keys: Any,
     ) -> Served:
         if tree is None:
@@ -235,6 +236,7 @@ def serve() -> Any:
             version="1.2.3",
             actuators=actuators,
             jobs=jobs,
+            reports=reports,
         )
         site = make_site(parts, listener, Ticking(reactor))
         return Served(tree, status, reactor, site, intake, reasons)

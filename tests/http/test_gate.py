@@ -18,6 +18,8 @@ BODIES = {"/readings": b'{"/a/n": {"Readings": [[1, 2]]}}'}
 # what a route answers to those it lets in; any other is 200
 ALLOWED = {("PUT", "/data/<path:path>"): 405}
 ALLOWED |= {(method, "/jobs"): 404 for method in ("GET", "PUT", "DELETE")}  # no actuators here
+ALLOWED |= {(method, "/reports/<uuid>"): 404 for method in ("GET", "PUT", "DELETE")}  # no uuid
+ALLOWED |= {("POST", "/reports"): 400}  # an empty body
 
 
 def ask(served: Any, route: Any, peer: str, headers: dict[str, str]) -> int:

@@ -1,0 +1,98 @@
+"""The door of each room: what it exports, and that it does nothing else.
+
+A name that is added or taken away is meant to be seen here.
+"""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+DOORS = {
+    "smapd.access": "Access",
+    "smapd.actuation": """
+        Actuators BinaryModel ContinuousIntegerModel ContinuousModel IntegerModel Jobs MOST_HUNG
+        NStateModel POOL StateModel
+    """,
+    "smapd.cli": "jprint main run_driver uuid",
+    "smapd.config": """
+        NodeSection OtherSection Plan attach_section detach_section dump find_driver
+        finish_driver_section list_drivers load_plan load_text namespace resolve with_driver
+    """,
+    "smapd.core": """
+        Actuator Collection DEFAULT_TIMEZONE DriverCalls Home Intake Node Scope SmapInstance
+        Timeseries as_uuid normalise stream_uuid
+    """,
+    "smapd.driver": """
+        AsyncDriver BadReading BaseDriver DeviceUnavailable DriverFailed DriverHost FetchDriver
+        ListOf MissingExtra Option REQUIRED Secret SmapDriver bad boolean duration fetch_options
+        header integer number path port secret secret_url size uncertain uri url uuid words
+    """,
+    "smapd.drivers.caiso": "CaIsoDriver",
+    "smapd.drivers.example": "Driver",
+    "smapd.drivers.system": "SystemDriver",
+    "smapd.http": """
+        HttpParts Listener Site TABLES Timers check_listener listen listener_from make_site
+    """,
+    "smapd.reports": """
+        Definition FORMATS KEPT_S KnownStreams Neighbours Reports Subscription TABLES
+    """,
+    "smapd.runtime": """
+        Backoff Beat CallOwner Child Clock ClockWatch FaultLog Lane Logging Notifier
+        OrderedService PeriodicCall PoolSize Repeating Runtime Scheduler Status TABLES Threads
+        Timer Watchdog attempt current_owner make_runtime pool_sizes start_logging
+        watchdog_interval_s
+    """,
+    "smapd.sinks": """
+        FORMATS Format HttpSink SinkLimits Targets TlsFiles TlsFilesUnusable judge_location
+        """,
+    "smapd.storage": """
+        Control Cursor Daemon DataDir Definitions Delivery DeliveryOptions DeliveryState Draft
+        FORMAT FreshFirst READINGS_POOL Readings Settings TABLES Target fresh_names read_daemon
+        settings_from tail
+    """,
+    "smapd.testing": """
+        Answer DaemonProcess DriverCase FakeClock FakeRuntime FakeThreads MemoryCursor
+        MemoryDefinitions MemoryReadings RecordingListener RecordingSink START_MS
+    """,
+}
+
+
+def folder(room: str) -> Path:
+    return (
+        ROOT.joinpath(*room.removeprefix("smapd.").split("."))
+        if "drivers" in room
+        else (ROOT.joinpath(*room.split(".")))
+    )
+
+
+def test_every_room_has_its_door_here() -> None:
+    rooms = {
+        "smapd." + ".".join(file.parent.relative_to(top).parts)
+        for top in (ROOT / "smapd", ROOT)
+        for file in top.glob("drivers/*/__init__.py" if top == ROOT else "*/__init__.py")
+    }
+
+    assert rooms == DOORS.keys()
+
+
+@pytest.mark.parametrize("room", DOORS)
+def test_a_door_has_these_names(room: str) -> None:
+    module = import_module(room)
+
+    assert sorted(module.__all__) == sorted(DOORS[room].split())
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("room", DOORS)
+def test_a_door_does_nothing_but_open(room: str) -> None:
+    """A docstring, imports and ``__all__``."""
+    body = ast.parse((folder(room) / "__init__.py").read_text("utf-8")).body
+
+    assert isinstance(body[0], ast.Expr)
+    assert ast.get_docstring(ast.Module(body, []))
+    rest = [n for n in body[1:] if not isinstance(n, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(n).split(" ")[0] for n in rest] == ["__all__"]
