@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import tempfile
 from typing import Any
 
 import pytest
@@ -76,7 +77,9 @@ class Fetching(DriverCase):
         self.assertEqual(self.runtime.threads.moved()["poll"], 1)
 
     def test_a_file_is_read_anew_at_each_look(self) -> None:
-        file = pathlib.Path(self.mktemp()).absolute()
+        home = tempfile.TemporaryDirectory()
+        self.addCleanup(home.cleanup)
+        file = pathlib.Path(home.name) / "it"
         file.write_text('{"power": 1}')
 
         class Meter(FetchDriver):

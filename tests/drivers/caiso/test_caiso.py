@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pathlib
 import re
+import tempfile
 import zipfile
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -138,7 +139,9 @@ class Driver(DriverCase):
 
     def test_a_folder_of_recorded_answers_serves(self) -> None:
         """SM-19: what run-driver is given without a network, Uri=file:///folder."""
-        folder = pathlib.Path(self.mktemp()).absolute()
+        home = tempfile.TemporaryDirectory()
+        self.addCleanup(home.cleanup)
+        folder = pathlib.Path(home.name) / "it"
         folder.mkdir(parents=True)
         (folder / "load.zip").write_bytes(zipped({"x.csv": LOAD}))
 
