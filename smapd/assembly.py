@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -23,7 +23,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 import smapd
-from smapd import actuation, http, reports, runtime, sinks, storage
+from smapd import actuation, http, reports, runtime, storage
 from smapd.access import Access
 from smapd.config import (
     NodeSection,
@@ -41,6 +41,7 @@ from smapd.errors import DataDirUnusable, DriverFailed, SmapError
 from smapd.options import merge
 from smapd.reporting import Reporting
 from smapd.reports import Definition, KnownStreams, Neighbours, Reports
+from smapd.reports.composer import IFormat
 from smapd.runtime import (
     CallOwner,
     Child,
@@ -64,6 +65,9 @@ from smapd.storage import (
 )
 from smapd.storage import Daemon as Address
 from smapd.values import Json
+
+if TYPE_CHECKING:
+    from smapd import sinks
 
 TABLES: Final = (*http.TABLES, *reports.TABLES, *runtime.TABLES, *storage.TABLES)
 
@@ -167,7 +171,7 @@ class Daemon:
                 tree=inst,
                 readings=self.readings,
                 known=KnownStreams(self.readings.number),
-                formats=sinks.FORMATS,
+                formats=_Formats(),
                 make_sink=self._make_sink,
                 clock=run.clock,
                 backoff=run.backoff,
@@ -248,6 +252,8 @@ class Daemon:
         await self.reports.close()
 
     def _make_sink(self, definition: Definition, local: bool) -> sinks.HttpSink:
+        from smapd import sinks
+
         targets = None
         if not definition.anywhere:
             targets = sinks.Targets(self._server["AllowTargets"], local=local)
@@ -256,6 +262,8 @@ class Daemon:
 
     def _refusal(self, url: str, local: bool) -> str:
         """What can be said before a name is looked up: of an address, and of localhost."""
+        from smapd import sinks
+
         host = urlsplit(url).hostname or ""
         if host.rstrip(".").lower() == "localhost":
             host = "127.0.0.1"
@@ -297,9 +305,8 @@ class Daemon:
         self.clock_watch.start()
         self.inst.settle(threads.to_reactor, self._fault)
         self.inst.stamp_note = self.clock_watch.note
-        self.inst.attach(self.readings)
-        await self._open_reports()
         if self.plan is None:
+            await self._keep()
             return
         for problem in self.plan.warnings:
             self.log.warn("{problem}", problem=str(problem))
@@ -308,7 +315,9 @@ class Daemon:
                 sections = [section for section in self.plan.sections if not section.behind]
                 placed = [self._place(section) for section in sections]
             drivers = [driver for driver in placed if driver is not None]
+            await self._keep()  # told of all nodes at once, and before a driver adds a reading
         else:  # the tree stands already, and some of its drivers are set up
+            await self._keep()
             hosts = self.plan.hosts
             drivers = [
                 self._host(section, hosts.get(section.path))
@@ -316,6 +325,11 @@ class Daemon:
                 if section.kind == "driver" and (section.path in hosts or not section.behind)
             ]
         await self._set_up(drivers)
+
+    async def _keep(self) -> None:
+        """From now on readings are kept, and go to the reports."""
+        self.inst.attach(self.readings)
+        await self._open_reports()
 
     def _place(self, section: NodeSection) -> DriverSection | None:
         attach_section(self.inst, section)
@@ -514,7 +528,6 @@ class Daemon:
     # --- what it says of itself
 
     def _ready(self) -> None:
-        gc.collect()
         gc.freeze()  # the tree stays: a full collection need not walk it again
         for line in self._announcement():
             self._settings.announce(line)
@@ -569,6 +582,21 @@ class Daemon:
             "dropped": inst.dropped,
             "refusals": inst.refusals(),
         }
+
+
+class _Formats(Mapping[str, IFormat]):
+    """The formats of reports, imported with the first one that is asked for: they take 0.1 s."""
+
+    def __getitem__(self, name: str) -> IFormat:
+        from smapd import sinks
+
+        return sinks.FORMATS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(reports.FORMATS)
+
+    def __len__(self) -> int:
+        return len(reports.FORMATS)
 
 
 def build(plan: Plan, run: Runtime, reactor: Any, settings: Settings) -> Daemon:

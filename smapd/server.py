@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
@@ -202,7 +202,7 @@ def _serve(service: _DaemonService) -> int:
             service.hurry()
 
     def begin() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, on_signal)
         service.startService()
 
@@ -224,15 +224,17 @@ def _log_options(
 
 def _print(line: str) -> None:
     # Not by print(): what drivers print goes to the log, and this is for whoever started us.
-    out = sys.__stdout__
-    if out is not None:
-        out.write(line + "\n")
-        out.flush()
+    _say(sys.__stdout__, line)
 
 
 def _print_error(error: SmapError) -> None:
     hint = f"\n       {error.hint}" if error.hint else ""
-    out = sys.__stderr__
+    _say(sys.__stderr__, f"smapd: {error.message}{hint}")
+
+
+def _say(out: TextIO | None, text: str) -> None:
+    """To whom it may concern: a pipe that nobody reads any more stops no daemon."""
     if out is not None:
-        out.write(f"smapd: {error.message}{hint}\n")
-        out.flush()
+        with suppress(OSError, ValueError):
+            out.write(text + "\n")
+            out.flush()

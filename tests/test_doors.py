@@ -33,6 +33,7 @@ DOORS = {
     """,
     "smapd.drivers.caiso": "CaIsoDriver",
     "smapd.drivers.example": "Driver",
+    "smapd.drivers.modbus": "ModbusDriver SimulatedMeter",
     "smapd.drivers.system": "SystemDriver",
     "smapd.http": """
         HttpParts Listener Site TABLES Timers check_listener listen listener_from make_site

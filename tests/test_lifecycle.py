@@ -106,7 +106,7 @@ def newest(daemon: DaemonProcess, path: str) -> int:
     return int(readings[-1][1]) if readings else 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_it_cleanly(number: signal.Signals, drivers: Path) -> None:
     """SM-07: exit status 0, drivers stopped, the lock free for the next start."""
     config = ONE + "[/h]\ntype = site_drivers.Healthy\n"
@@ -249,6 +249,20 @@ def test_a_poll_that_raises_is_called_again(drivers: Path) -> None:
 
         assert "a bug in the driver" in daemon.text()
         assert "Traceback" in daemon.text()
+
+
+def test_it_runs_though_nobody_reads_its_output(tmp_path: Path) -> None:
+    """SM-07: a closed pipe or a full device at stdout stops no daemon."""
+    daemon = DaemonProcess(ONE)
+    try:
+        command = f"{sys.executable} -m smapd run {daemon.config} --data-dir {daemon.data_dir}"
+        daemon.run(["/bin/sh", "-c", f"exec {command} --port 0 > /dev/full"])
+        daemon.find()
+
+        assert daemon.get("/data/x").status == 200
+        assert daemon.stop() == 0
+    finally:
+        daemon.close()
 
 
 FIRST = """

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from smapd.errors import NotRunning
 from smapd.storage import read_daemon
 
 READY_S = 30.0
@@ -101,7 +102,11 @@ class DaemonProcess:
         """
         self.spawn()
         self.wait_for("READY=1")
-        with contextlib.suppress(Exception):  # without HTTP there is no address
+        self.find()
+
+    def find(self) -> None:
+        """Learn where it answers, from its data directory; without HTTP there is no address."""
+        with contextlib.suppress(NotRunning):
             self.url = read_daemon(self.data_dir).url
 
     def spawn(self) -> None:
