@@ -46,9 +46,12 @@ from smapd.runtime import (
     CallOwner,
     Child,
     ClockWatch,
+    DiskWrites,
+    Durations,
     Notifier,
     OrderedService,
     PoolSize,
+    ReactorLag,
     Repeating,
     Runtime,
     Watchdog,
@@ -143,6 +146,9 @@ class Daemon:
         )
         self.jobs = actuation.Jobs(self.actuators, run.clock)
         self.clock_watch = ClockWatch(run.clock, run.scheduler.clock_stepped)
+        self.reactor_lag = ReactorLag(run.clock)
+        self.disk_writes = DiskWrites(run.clock)
+        self.commits = Durations()
         self.notifier = Notifier(settings.environ.get("NOTIFY_SOCKET"))
         self.watchdog = Watchdog(
             run.clock,
@@ -165,6 +171,7 @@ class Daemon:
             settings_from(self._server),
             highest=self.control.highest,
             record=self.control.record,
+            took=self.commits.add,
         )
         self.reports = Reports(
             Neighbours(
@@ -462,9 +469,13 @@ class Daemon:
 
     def _watch(self) -> None:
         self.watchdog.start()
+        self.reactor_lag.start()
+        self.disk_writes.start()
 
     def _unwatch(self) -> None:
         self.watchdog.stop()
+        self.reactor_lag.stop()
+        self.disk_writes.stop()
 
     async def _stop_threads(self) -> None:
         for name in await self.run.threads.stop(1.0):
@@ -557,6 +568,9 @@ class Daemon:
         show("late", lambda: dict(self._late))
         show("clock", self.clock_watch.status)
         show("journal", self.readings.status)
+        show("commits", self.commits.status)
+        show("disk writes", self.disk_writes.status)
+        show("reactor", self.reactor_lag.status)
         show("reports", self.reports.status)
 
     def _about(self) -> Json:
@@ -580,6 +594,7 @@ class Daemon:
             "readings": inst.taken,
             "refused": inst.refused,
             "dropped": inst.dropped,
+            "queued": inst.queued,
             "refusals": inst.refusals(),
         }
 

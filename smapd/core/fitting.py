@@ -7,6 +7,7 @@ numpy is never imported: its scalars and 0-d arrays are known by ``dtype`` and `
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, Final, TypeAlias
 
 from smapd.values import LONG_MAX, LONG_MIN, Level, Quality
@@ -29,7 +30,7 @@ def fit_long(value: Any) -> int:
     if kind is int:
         if LONG_MIN <= value <= LONG_MAX:
             return value  # type: ignore[no-any-return]
-        raise Unfit(f"a long has 64 bits; this number has {value.bit_length()}")
+        raise Unfit(_beyond("a long", value))
     if kind is bool:
         return value  # type: ignore[no-any-return]
     plain = _plain(value)
@@ -37,6 +38,9 @@ def fit_long(value: Any) -> int:
         return plain
     if isinstance(plain, int):
         return fit_long(int(plain))
+    # a JSON parser makes a float of a whole number that is too large for it
+    if plain.__class__ is float and isfinite(plain) and not LONG_MIN <= plain <= LONG_MAX:
+        raise Unfit(_beyond("a long", plain))
     raise Unfit(f"a long takes whole numbers, not {described(value)}")
 
 
@@ -48,7 +52,7 @@ def fit_double(value: Any) -> float:
     if isinstance(plain, int):
         if LONG_MIN <= plain <= LONG_MAX:
             return float(plain)
-        raise Unfit(f"a whole number for a double has 64 bits; this one has {plain.bit_length()}")
+        raise Unfit(_beyond("a whole number for a double", plain))
     if not isinstance(plain, str | bytes | bytearray):
         try:
             return float(plain)
@@ -99,7 +103,7 @@ def fit_seqno(seqno: Any) -> int:
     if not isinstance(plain, int) or isinstance(plain, bool):
         raise Unfit(f"a sequence number is a whole number, not {described(seqno)}")
     if not LONG_MIN <= plain <= LONG_MAX:
-        raise Unfit(f"a sequence number has 64 bits; this one has {plain.bit_length()}")
+        raise Unfit(_beyond("a sequence number", plain))
     return int(plain)
 
 
@@ -120,6 +124,15 @@ def kind_of(value: Any) -> str:
     """The name of a value's type with its article: a list, an int."""
     name = type(value).__name__
     return f"an {name}" if name[:1] in "aeiouAEIOU" else f"a {name}"
+
+
+def _beyond(what: str, number: float) -> str:
+    """Why a number does not fit 64 bits; the count of its own says nothing beside the sign."""
+    if not isinstance(number, float):
+        number = int(number)
+        if number.bit_length() > 64:
+            return f"{what} has 64 bits; this number has {number.bit_length()}"
+    return f"{what} goes from {LONG_MIN} to {LONG_MAX}; {number!r} is beyond"
 
 
 def _plain(value: Any) -> Any:

@@ -84,6 +84,11 @@ class SmapInstance(Structure):
     # --- reading the tree
 
     @property
+    def queued(self) -> int:
+        """Readings, blocks and refusals that wait to be taken; any thread."""
+        return self._inbox.waiting()
+
+    @property
     def taken(self) -> int:
         """Readings taken since the start."""
         return self._inbox.taken

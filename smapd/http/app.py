@@ -28,6 +28,7 @@ from .bodies import read_json
 from .docs import CSP, page
 from .encoding import encode
 from .errors import answer, answer_bug
+from .metrics import CONTENT_TYPE, Metrics
 from .reports import ReportHandlers
 from .routes import CONTENTS, CONTENTS_WITH_ACTUATORS, ROUTES
 
@@ -50,6 +51,7 @@ class Handlers:
         self._max_body = max_body
         self._page = page(parts.version)
         self._reports = ReportHandlers(parts.reports, max_body)
+        self._metrics = Metrics(parts)
 
     def table(self) -> Mapping[tuple[str, str], Handler]:
         """The handler of each method and rule of the route table that is not below /data."""
@@ -60,6 +62,7 @@ class Handlers:
             ("PUT", "/jobs"): self.put_jobs,
             ("DELETE", "/jobs"): self.cancel_jobs,
             ("GET", "/status"): self.status,
+            ("GET", "/metrics"): self.metrics,
             ("GET", "/healthz"): self.healthz,
             ("GET", "/readyz"): self.readyz,
             ("POST", "/readings"): self.readings,
@@ -103,6 +106,10 @@ class Handlers:
         """Counters and states of every room."""
         told = {"version": self._parts.version, "ready": not self._parts.ready()}
         request.respond(200, encode(told | self._parts.status.snapshot()))
+
+    def metrics(self, request: Request) -> None:
+        """The counters of every room, as Prometheus reads them."""
+        request.respond(200, self._metrics.text(), kind=CONTENT_TYPE)
 
     def healthz(self, request: Request) -> None:
         """Whether nothing stands still."""

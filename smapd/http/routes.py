@@ -54,6 +54,7 @@ ROUTES: Final = (
     Route("PUT", "/reports/<uuid>", Action.SUBSCRIBE, "Change a report, or make it."),
     Route("DELETE", "/reports/<uuid>", Action.SUBSCRIBE, "Remove a report with what is pending."),
     Route("GET", "/status", Action.STATUS, "Counters, states and last errors."),
+    Route("GET", "/metrics", Action.STATUS, "The same counters, and more, for Prometheus."),
     Route("GET", "/healthz", Action.STATUS, "200 while nothing stands still, else 503."),
     Route("GET", "/readyz", Action.STATUS, "200 once everything has started, else 503."),
     Route("POST", "/readings", Action.WRITE, 'Add readings: {path: {"Readings": [[ms, value]]}}.'),

@@ -6,8 +6,10 @@ from .bundle import Runtime, make_runtime, pool_sizes
 from .calls import PeriodicCall
 from .clock import Clock, Repeating, Timer
 from .clockwatch import ClockWatch
+from .durations import Durations
 from .faults import FaultLog
 from .guard import attempt
+from .lag import ReactorLag
 from .logs import Logging, start_logging
 from .notify import Notifier, Watchdog, watchdog_interval_s
 from .options import TABLES
@@ -17,6 +19,7 @@ from .scheduler import Scheduler
 from .service import Child, OrderedService
 from .status import Status
 from .threads import Threads
+from .writes import DiskWrites
 
 __all__ = [
     "TABLES",
@@ -26,6 +29,8 @@ __all__ = [
     "Child",
     "Clock",
     "ClockWatch",
+    "DiskWrites",
+    "Durations",
     "FaultLog",
     "Lane",
     "Logging",
@@ -33,6 +38,7 @@ __all__ = [
     "OrderedService",
     "PeriodicCall",
     "PoolSize",
+    "ReactorLag",
     "Repeating",
     "Runtime",
     "Scheduler",

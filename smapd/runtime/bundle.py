@@ -19,6 +19,9 @@ from .threads import Threads
 
 MOST_POLL_THREADS = 200
 MOST_SETUP_THREADS = 64
+SPARE_SETUP_THREADS = 960
+SETUP_HANGS_S = 2.0
+"""After so long a set-up no longer takes the place of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,15 @@ def pool_sizes(poll_threads: int = 20, work_threads: int = 8) -> dict[str, PoolS
     """The pools that every daemon has.
 
     ``poll`` for periodic calls, ``work`` for actuations and receivers, ``setup`` for the drivers'
-    setup, start and stop: a driver that hangs there must hold up neither of the others.
+    setup, start and stop: a driver that hangs there must hold up neither of the others, nor other
+    drivers.
     """
     return {
         "poll": PoolSize(poll_threads, max(poll_threads, MOST_POLL_THREADS), queue=100_000),
         "work": PoolSize(work_threads, work_threads, queue=10_000),
-        "setup": PoolSize(0, MOST_SETUP_THREADS, queue=10_000),
+        "setup": PoolSize(
+            0, MOST_SETUP_THREADS, 100_000, spare=SPARE_SETUP_THREADS, hung_s=SETUP_HANGS_S
+        ),
     }
 
 

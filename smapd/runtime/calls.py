@@ -17,12 +17,13 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
-from smapd.errors import BadReading, DeviceUnavailable
+from smapd.errors import BadReading, DeviceUnavailable, ShutdownRequested
 from smapd.values import Json
 
 from .beat import Beat
 from .guard import attempt, failure_of
 from .pool import Lane
+from .words import named, text_of
 
 if TYPE_CHECKING:
     from .backoff import Backoff
@@ -79,7 +80,8 @@ class PeriodicCall:
 
     ``util.periodicCallInThread`` makes one. What ``fn`` raises never ends it:
     ``DeviceUnavailable`` is logged once and the calls come at growing pauses until one works;
-    ``BadReading`` is counted; anything else is logged with its traceback.
+    ``BadReading`` is counted; anything else is logged with its traceback. ``ShutdownRequested``
+    is no bug: a stop is how calls end.
     """
 
     __slots__ = (
@@ -106,12 +108,14 @@ class PeriodicCall:
         "hung",
         "lane",
         "late_s",
+        "late_sum_s",
         "missed",
         "name",
         "not_before_s",
         "runs",
         "state",
         "took_s",
+        "took_sum_s",
         "worst_late_s",
     )
 
@@ -140,6 +144,7 @@ class PeriodicCall:
         # counters
         self.runs = self.missed = self.held = self.failed = self.bad_readings = 0
         self.took_s = self.late_s = self.worst_late_s = 0.0
+        self.took_sum_s = self.late_sum_s = 0.0
         self.hung = False
         self.error = ""
 
@@ -275,13 +280,14 @@ class PeriodicCall:
     def _began(self, since_s: float) -> None:
         self._since_s = since_s
         late_s = self.late_s = since_s - self._due_s
+        self.late_sum_s += late_s
         if late_s > self.worst_late_s:
             self.worst_late_s = late_s
         self.state = State.RUNNING
 
     def _finish(self, result: object, since_s: float) -> None:
         told = attempt(self._ended, result, since_s)
-        if isinstance(told, Failure):  # an exception whose text cannot be made, for one
+        if isinstance(told, Failure):  # a bug of ours: the call goes on all the same
             self._scheduler.log.failure(  # type: ignore[union-attr]
                 "what came of {call} cannot be told", told, call=self.name
             )
@@ -297,6 +303,7 @@ class PeriodicCall:
         scheduler = self._scheduler
         assert scheduler is not None
         took_s = self.took_s = scheduler.seconds() - since_s
+        self.took_sum_s += took_s
         self.runs += 1
         if self.hung:
             self.hung = False
@@ -315,7 +322,9 @@ class PeriodicCall:
 
     def _fell(self, failure: Failure, scheduler: Scheduler) -> None:
         problem = failure.value
-        self.error = f"{type(problem).__name__}: {problem}"
+        if isinstance(problem, ShutdownRequested) and not self._order:
+            return  # it was under way when the stop came
+        self.error = named(problem)
         if isinstance(problem, DeviceUnavailable):
             self.failed += 1
             if self._backoff is None:
@@ -323,8 +332,8 @@ class PeriodicCall:
             self.not_before_s = scheduler.seconds() + self._backoff.next()
             scheduler.faults.fault(
                 (self.name, "device"),
-                f"{self.name}: the device does not answer: {problem}. Trying again, at pauses of "
-                "up to 60 s.",
+                f"{self.name}: the device does not answer: {text_of(problem)}. Trying again, at "
+                "pauses of up to 60 s.",
                 same="device",
                 driver=self.path,
             )
@@ -333,10 +342,17 @@ class PeriodicCall:
         if isinstance(problem, BadReading):
             self.bad_readings += 1
             scheduler.faults.fault(
-                (self.name, "reading"), f"{self.name}: no reading: {problem}", driver=self.path
+                (self.name, "reading"),
+                f"{self.name}: no reading: {text_of(problem)}",
+                driver=self.path,
             )
             return
         self.failed += 1
+        if isinstance(problem, ShutdownRequested):  # of something that the driver uses
+            scheduler.faults.fault(
+                (self.name, "bug"), f"{self.name}: {text_of(problem)}", driver=self.path
+            )
+            return
         scheduler.faults.fault(
             (self.name, "bug"),
             f"{self.name} failed: {self.error}. The next call still comes.",

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smapd.errors import ShutdownRequested
+from smapd.interfaces import IClock, ITimer
 from smapd.values import wall_ms
 
 from .guard import attempt
@@ -27,6 +28,7 @@ from .guard import attempt
 _log = Logger()
 
 
+@implementer(IClock)
 class Clock:
     """Timers, in seconds of a monotonic clock, and the wall clock's milliseconds.
 
@@ -102,7 +104,7 @@ class Clock:
                 timer.when_dropped()
 
 
-@implementer(IDelayedCall)
+@implementer(IDelayedCall, ITimer)
 class Timer:
     """One call to come; an ``IDelayedCall`` that its clock knows of until it is over."""
 

@@ -43,6 +43,7 @@ class ClockWatch:
         self.count = 0
         self._offset_ms = self._read()[1]
         self._noted_from_ms = self._offset_ms
+        self._noted_steps = 0
         self._note_until_s = float("-inf")
         self._looking: Repeating | None = None
 
@@ -73,12 +74,15 @@ class ClockWatch:
         self.steps.append(step)
         self.count += 1
         if now_s >= self._note_until_s:  # of several steps in a row the first one's clock counts
-            self._noted_from_ms = before_ms
+            self._noted_from_ms, self._noted_steps = before_ms, 0
         self._note_until_s = now_s + NOTE_S
+        self._noted_steps += 1
+        several = f" ({self._sum()})" if self._noted_steps > 1 else ""
         self._log.warn(
-            "the wall clock was set by {step_s:+.3f} s; readings of the next {note_s:g} s carry "
-            "both times",
+            "the wall clock was set by {step_s:+.3f} s{several}; readings of the next {note_s:g} s "
+            "carry both times",
             step_s=step.step_ms / 1000,
+            several=several,
             note_s=NOTE_S,
         )
         if self._on_step is not None:
@@ -90,15 +94,15 @@ class ClockWatch:
         """What readings taken now should carry; None when the clock is as it was. Cheap.
 
         Good, with a reason like "clock stepped by +3600.000 s; unstepped 1700000000123": the
-        second number is the milliseconds that the clock would show had it not been set.
+        second number is the milliseconds that the clock would show had it not been set. After
+        several steps in a row both are those of all together, and it says "in 2 steps".
         """
         self.look()
         now_s = self._clock.seconds()
         if now_s >= self._note_until_s:
             return None
         unstepped_ms = round(self._noted_from_ms + now_s * 1000)
-        stepped_s = (self._offset_ms - self._noted_from_ms) / 1000
-        return Quality(Level.GOOD, f"clock stepped by {stepped_s:+.3f} s; unstepped {unstepped_ms}")
+        return Quality(Level.GOOD, f"clock stepped by {self._sum()}; unstepped {unstepped_ms}")
 
     def status(self) -> Json:
         """How many steps there were, and the last ones, newest last."""
@@ -109,6 +113,12 @@ class ClockWatch:
                 for s in self.steps
             ],
         }
+
+    def _sum(self) -> str:
+        """How far the steps of now, taken together, have set the clock."""
+        stepped_s = (self._offset_ms - self._noted_from_ms) / 1000
+        several = f" in {self._noted_steps} steps" if self._noted_steps > 1 else ""
+        return f"{stepped_s:+.3f} s{several}"
 
     def _read(self) -> tuple[float, float]:
         now_s = self._clock.seconds()

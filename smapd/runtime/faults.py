@@ -8,7 +8,9 @@ from typing import Any
 
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from smapd.interfaces import IFaults
 from smapd.values import Json
 
 DAY_S = 86_400.0
@@ -26,6 +28,7 @@ class _Fault:
     untold: int = 0
 
 
+@implementer(IFaults)
 class FaultLog:
     """Faults by key; any thread."""
 

@@ -29,10 +29,12 @@ from twisted.logger import (
     globalLogPublisher,
 )
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr, safe_str
 from zope.interface import implementer
 
 from smapd.values import Json
 
+from .guard import attempt
 from .owner import current_owner
 
 MOST_TEXT = 32 * 1024
@@ -142,10 +144,10 @@ class StandardLogging(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one on; what cannot be formatted is shown as it came."""
-        try:
-            text = record.getMessage()
-        except (TypeError, ValueError, KeyError):
-            text = f"{record.msg} {record.args}"
+        text = attempt(record.getMessage)
+        if isinstance(text, Failure):
+            args = safe_repr(record.args)  # type: ignore[no-untyped-call]
+            text = f"{safe_str(record.msg)} {args}"
         level = _LEVELS.get(record.levelno // 10 * 10, LogLevel.info)
         log = Logger(namespace=record.name)
         problem = record.exc_info[1] if record.exc_info else None
@@ -160,15 +162,15 @@ def text_line(event: dict[str, Any]) -> str:
     """One record for people, without the last line end."""
     message = _message(event)
     tags = [
-        f"{key}={_clean(str(event[key]))}"
-        for key in _IN_BRACKETS
-        if event.get(key) and (key == "driver" or str(event[key]) not in message)
+        f"{key}={_clean(_cut(text))}"
+        for key, text in ((key, safe_str(event.get(key) or "")) for key in _IN_BRACKETS)
+        if text and (key == "driver" or text not in message)
     ]
     where = f" [{' '.join(tags)}]" if tags else ""
     line = f"{_time(event)} {_level(event)}{where} {_clean(message)}"
     traceback = _traceback(event)
     if traceback:
-        line += "".join(f"\n    {_clean(part)}" for part in traceback.splitlines())
+        line += _bounded("".join(f"\n    {_clean(part)}" for part in traceback.splitlines()))
     return line
 
 
@@ -214,9 +216,14 @@ def _traceback(event: dict[str, Any]) -> str:
     failure = event.get("log_failure")
     if not isinstance(failure, Failure):
         return ""
-    text = failure.getTraceback()
-    most = 2 * MOST_TEXT
-    return text if len(text) <= most else text[: most // 2] + "\n…\n" + text[-most // 2 :]
+    text = attempt(failure.getTraceback)
+    return "" if isinstance(text, Failure) else _bounded(text)
+
+
+def _bounded(text: str) -> str:
+    """A traceback's begin and end, which say where; what is between may be of any length."""
+    part = MOST_TEXT - 8
+    return text if len(text) <= 2 * MOST_TEXT else f"{text[:part]}\n    …\n{text[-part:]}"
 
 
 def _plain(value: object) -> Json:
@@ -224,7 +231,7 @@ def _plain(value: object) -> Json:
         return value
     if isinstance(value, float):
         return value if value - value == 0 else str(value)
-    return _cut(str(value))
+    return _cut(safe_str(value))
 
 
 def _cut(text: str) -> str:

@@ -6,6 +6,10 @@ that are awake anyway, without a context switch each, and a job that blocks dela
 wake-up only. (Measured at 10,000 short jobs a second: 5 % of a core, where waking one thread a job
 takes 30 % and more.)
 
+A job that hangs keeps its thread for good. In a pool that has ``spare`` threads, such a one no
+longer counts as one of the ``most``: another takes its place, so that who hangs does not keep the
+others from running.
+
 A *lane* is a set of jobs that run one at a time. Between two of its jobs the others have a turn.
 
 Threads and locks are handed in by ``threads.py``, which is the only file that makes them.
@@ -51,13 +55,20 @@ class ILock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PoolSize:
-    """``kept`` threads stay when idle, up to ``most`` run, up to ``queue`` jobs wait."""
+    """``kept`` threads stay when idle, up to ``most`` run, up to ``queue`` jobs wait.
+
+    Up to ``spare`` more run, one for each whose job has run for more than ``hung_s`` seconds.
+    """
 
     kept: int
     most: int
     queue: int = 10_000
+    spare: int = 0
+    hung_s: float = 10.0
 
     def __post_init__(self) -> None:
+        if self.spare < 0 or not self.hung_s > 0:
+            raise ValueError(f"a pool needs spare >= 0 and hung_s > 0: got {self}")
         if not (0 <= self.kept <= self.most and self.most >= 1 and self.queue >= 1):
             raise ValueError(
                 f"a pool needs 0 <= kept <= most, most >= 1 and queue >= 1: got {self}"
@@ -127,6 +138,7 @@ class Pool:
         self._numbers = 0
         self._waking = False
         self._stopped = False
+        self._told_no_thread = False
 
     def submit(self, jobs: Iterable[Job]) -> list[Job]:
         """Queue these; the ones there was no room for come back."""
@@ -163,6 +175,20 @@ class Pool:
             busy = sum(w.job is not None for w in self._workers)
             return len(self._workers) - busy, busy, len(self._queue)
 
+    def hung(self) -> int:
+        """How many jobs have run for longer than the size's ``hung_s``."""
+        with self._lock:
+            return self._hung()
+
+    def look(self) -> bool:
+        """Take a spare thread where one is due; whether jobs wait. Call it every second or so."""
+        with self._lock:
+            worker = self._next_to_wake()
+            waits = bool(self._queue)
+        if worker is not None:
+            self._wake(worker)
+        return waits
+
     def stop(self) -> list[Job]:
         """Take no more jobs; idle threads end now, busy ones after their job.
 
@@ -191,13 +217,21 @@ class Pool:
         if self._idle:
             self._waking = True
             return self._idle.pop()
-        if len(self._workers) >= self.size.most:
+        if len(self._workers) >= self.size.most and len(self._workers) >= self._most_now():
             return None
         self._waking = True
         self._numbers += 1
         worker = _Worker(self._numbers, self._make_lock())
         self._workers.add(worker)
         return worker
+
+    def _most_now(self) -> int:
+        size = self.size
+        return size.most + (min(size.spare, self._hung()) if size.spare else 0)
+
+    def _hung(self) -> int:
+        since_s = self._seconds() - self.size.hung_s
+        return sum(w.job is not None and w.since_s < since_s for w in self._workers)
 
     def _wake(self, worker: _Worker) -> None:
         if worker.started:
@@ -206,10 +240,14 @@ class Pool:
         worker.started = True
         try:
             self._spawn(f"{self.name}-{worker.number}", lambda: self._work(worker))
+            self._told_no_thread = False
         except RuntimeError as problem:  # the machine gives no more threads
             with self._lock:
                 self._workers.discard(worker)
                 self._waking = False
+            if self._told_no_thread:
+                return
+            self._told_no_thread = True
             _log.error(
                 "no further thread for {pool} beside {n}: {problem}; what is queued waits",
                 pool=self.name,

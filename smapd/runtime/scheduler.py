@@ -6,6 +6,7 @@ and nobody's time. Beat n is at start + n × interval: the error of a beat is ne
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from smapd.errors import Busy, ShutdownRequested
 from smapd.values import ClockStep, Json
 
 from .backoff import Backoff
@@ -292,6 +294,8 @@ class Scheduler:
             "bad_readings": sum(call.bad_readings for call in calls),
             "left_out_for_lack_of_threads": self.busy,
             "hung": self.hung(),
+            "took_s": round(sum(call.took_sum_s for call in calls), 6),
+            "late_s": round(sum(call.late_sum_s for call in calls), 6),
             "worst_late_s": round(max((call.worst_late_s for call in calls), default=0.0), 6),
             "first": self.status(100),
         }
@@ -304,6 +308,8 @@ def _part(name: str) -> float:
 
 def _poster(threads: Threads, f: Callable[[Any], None], call: PeriodicCall) -> Callable[[], None]:
     def post() -> None:
-        threads.to_reactor(f, call, wait=False)
+        # on the call's own thread, which must not end by it; who waits has a time limit
+        with contextlib.suppress(Busy, ShutdownRequested):
+            threads.to_reactor(f, call, wait=False)
 
     return post

@@ -12,6 +12,7 @@ from smapd.interfaces import IStatus
 from smapd.values import Json
 
 from .guard import attempt
+from .words import named
 
 _log = Logger()
 
@@ -45,6 +46,6 @@ class Status:
             value = attempt(read)
             if isinstance(value, Failure):
                 _log.failure("status section {name} cannot be read", value, name=name)
-                value = {"error": f"{type(value.value).__name__}: {value.value}"}
+                value = {"error": named(value.value)}
             shown[name] = value
         return shown

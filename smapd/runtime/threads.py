@@ -38,6 +38,9 @@ _log = Logger()
 MAX_POSTED = 100_000
 """Calls on their way to the reactor; past that it stands still, and callers are told Busy."""
 
+LOOK_S = 1.0
+"""How often the pools with spare threads are looked at while jobs wait there."""
+
 BLOCK_S = 1.0
 """A coroutine that keeps the users' loop longer than this is named in the log."""
 
@@ -61,6 +64,7 @@ class Threads:
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._awake = False
         self._watch: Repeating | None = None
+        self._look: Repeating | None = None
         self._ending: Deferred[None] | None = None
         self._loop = self._make_loop("loop")
         self._user_loop = self._make_loop("loop-user")
@@ -101,8 +105,9 @@ class Threads:
         if self._stopped:
             raise ShutdownRequested("the threads are stopped already")
         self._stopped = True
-        if self._watch is not None:
-            self._watch.stop()
+        for watch in (self._watch, self._look):
+            if watch is not None:
+                watch.stop()
         waiting: Deferred[None] = Deferred()
         self._ending = waiting
         for pool in list(self._pools.values()):
@@ -159,6 +164,8 @@ class Threads:
                 call.done.errback(
                     Busy(f"{call.name} was not begun: {pool.size.queue} calls wait for {name}")
                 )
+        elif pool.size.spare and self._look is None:
+            self._look = self._clock.every(LOOK_S, self._look_at_spare)
         return cast("Deferred[T]", call.done)
 
     def to_reactor(self, f: Callable[..., T], *a: Any, wait: bool = True) -> T | None:
@@ -237,6 +244,8 @@ class Threads:
                 if running
                 else None,
             }
+            if pool.size.spare:
+                shown[name] |= {"spare": pool.size.spare, "hung": pool.hung()}
         for loop in (self._loop, self._user_loop):
             shown[loop.name] = {
                 "open": loop.open,
@@ -246,6 +255,13 @@ class Threads:
         return shown
 
     # --- private
+
+    def _look_at_spare(self) -> None:
+        """Hung calls make room for waiting ones; nobody else looks while all threads hang."""
+        waiting = [pool.look() for pool in self._pools.values() if pool.size.spare]
+        if self._look is not None and not any(waiting):
+            self._look.stop()
+            self._look = None
 
     def _pool(self, name: str) -> Pool:
         pool = self._pools.get(name)

@@ -68,10 +68,23 @@ class DaemonFile:
         os.close(self._descriptor)
 
     def remove(self) -> None:
-        """Remove the file and let go of the lock. Never raises."""
+        """Remove the file and let go of the lock. Never raises.
+
+        Not where another has its name now: the directory may have been moved away meanwhile.
+        """
         with contextlib.suppress(OSError):
-            os.unlink(self._path)
+            if is_still(self._path, self._descriptor):
+                os.unlink(self._path)
         self.release()
+
+
+def is_still(path: Path, descriptor: int) -> bool:
+    """Whether the file of that name is the one that is open."""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(there, os.fstat(descriptor))
 
 
 def read_daemon(directory: str | os.PathLike[str]) -> Daemon:
@@ -81,7 +94,9 @@ def read_daemon(directory: str | os.PathLike[str]) -> Daemon:
     """
     path = Path(directory) / DAEMON_FILE
     try:
-        with open(path, "rb") as f:
+        # what is no file has nothing to read, and must not be waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as f:
             try:
                 fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -10,7 +10,9 @@
 The flock decides, never the content of LOCK: the kernel frees it when the process ends, however it
 ends. The one on the directory itself holds even where somebody removed LOCK to get a start through.
 VERSION keeps an older smapd off newer data. Without it the names in the directory decide whether it
-is one of ours, so that a file lost by a file system check does not stop a plant.
+is one of ours, so that a file lost by a file system check does not stop a plant. One that is there
+and says something else is somebody else's, or damaged: a damaged one is written again only where
+the files beside it show their format.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Final
 from smapd import __version__
 from smapd.errors import DataDirInUse, DataDirUnusable, SmapError
 
-from .daemon import DAEMON_FILE, Daemon, DaemonFile
+from .daemon import DAEMON_FILE, Daemon, DaemonFile, is_still
 
 FORMAT: Final = 1
 """The newest format of a data directory that this smapd reads, and the one it writes."""
@@ -40,6 +42,11 @@ _OURS = re.compile(
     r"(LOCK|VERSION|daemon\.json|(history|control)\.db(-wal|-shm|-journal)?|control\.copy"
     r"|readings|events|audit|log|blobs|backups|quarantine)(\.new)?"
 )
+_DEFINITIONS = re.compile(r"control\.(db|db-wal|copy)")
+_SEGMENT = re.compile(rb"SMJ([1-9])")
+_SEGMENT_AT: Final = 68  # SQLite's application id, as a segment of the readings has it
+_TABLE: Final = b"CREATE TABLE def(kind TEXT, key TEXT"
+_MOST_LOOKED_AT: Final = 64 * 1024
 _IGNORED = frozenset({"lost+found", ".snapshot"})  # what a fresh mount may hold
 
 
@@ -55,6 +62,9 @@ class DataDir:
         self._lock: int | None = None
         self._directory: int | None = None
         self._daemon: DaemonFile | None = None
+        self._identity: tuple[int, int] | None = None
+        self.notes: list[str] = []
+        """Sentences for the log about what ``open`` mended."""
 
     def __repr__(self) -> str:
         return f"<DataDir {self.path}{'' if self.is_open else ' closed'}>"
@@ -70,11 +80,12 @@ class DataDir:
         Opening what is open does nothing.
 
         :raises DataDirInUse: naming the pid of the daemon that has it.
-        :raises DataDirUnusable: if it cannot be made or written, holds other people's files, or was
-            written by a newer smapd.
+        :raises DataDirUnusable: if it cannot be made or written, holds other people's files, was
+            written by a newer smapd, or has a damaged VERSION and no files that show the format.
         """
         if self._lock is not None:
             return
+        self.notes = []
         try:
             made = self._make()
             # A directory that holds other things gets no file of ours, not even LOCK.
@@ -82,8 +93,10 @@ class DataDir:
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._lock_directory(self._directory)
             self._lock = self._take_lock()
+            opened = os.fstat(self._directory)
+            self._identity = (opened.st_dev, opened.st_ino)
             if version is None:
-                if not made:
+                if not made and not self.notes:
                     with contextlib.suppress(PermissionError):  # writable, but somebody else's
                         os.chmod(self.path, 0o700)
                 self._write_version()
@@ -109,6 +122,24 @@ class DataDir:
         if self._directory is not None:
             os.close(self._directory)
             self._directory = None
+
+    def lost(self) -> str:
+        """Why its path is no longer the directory that is locked, in a sentence; "" while it is.
+
+        Does file I/O; any thread. What was written since it was lost is gone with the process.
+        """
+        identity = self._identity
+        if self._lock is None or identity is None:
+            return ""
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return f"data directory {self.path} was removed or moved away while smapd runs on it."
+        except OSError as e:
+            return f"data directory {self.path} cannot be reached: {_reason(e)}."
+        if (there.st_dev, there.st_ino) != identity:
+            return f"data directory {self.path} was replaced by another while smapd runs on it."
+        return ""
 
     def write_daemon(self, daemon: Daemon) -> None:
         """Say in ``daemon.json`` where this daemon answers; ``open`` says that it does not yet.
@@ -140,12 +171,9 @@ class DataDir:
         return True
 
     def _read_version(self) -> int | None:
-        """The format it has, None if it has none yet but may get one."""
-        found = b""
-        with contextlib.suppress(FileNotFoundError):
-            with open(self.path / VERSION_FILE, "rb") as f:
-                found = f.read(64)
-        match = _VERSION.fullmatch(found)
+        """The format it has, None if VERSION is to be written; ``notes`` says if it had one."""
+        found = self._read(VERSION_FILE, 64)
+        match = _VERSION.fullmatch(found or b"")
         if match is None:
             foreign = sorted(
                 name
@@ -154,15 +182,63 @@ class DataDir:
             )
             if foreign:
                 raise self._unusable(f"it holds other files ({foreign[0]}) and no VERSION of ours")
+            self._mend_version(found)
             return None
         version = int(match[1])
         if version > FORMAT:
-            raise DataDirUnusable(
-                f"data directory {self.path}: it has format {version}, and this smapd knows "
-                f"{FORMAT}; it was written by a newer one.",
-                hint="Run that newer smapd, or name another directory with --data-dir.",
-            )
+            raise self._too_new(version)
         return version
+
+    def _mend_version(self, found: bytes | None) -> None:
+        """Whether VERSION may be written where it is missing (None) or says something else."""
+        if found is not None and not _is_damage(found):
+            text = found.decode("ascii").strip()
+            raise self._unusable(f"its {VERSION_FILE} says {text!r}, which is not of an smapd")
+        shown = self._shown_format()
+        if shown is not None and shown > FORMAT:
+            raise self._too_new(shown)
+        what = "was missing" if found is None else "was damaged"
+        if shown is not None:
+            self.notes.append(
+                f"data directory {self.path}: {VERSION_FILE} {what} and is written again; the "
+                f"files beside it have format {shown}."
+            )
+        elif found is not None:
+            raise DataDirUnusable(
+                f"data directory {self.path}: its {VERSION_FILE} {what}, and no file in it shows "
+                "which format it has.",
+                hint=f"If it holds nothing of worth, remove {VERSION_FILE}; else restore the "
+                "directory from a backup, or name another with --data-dir.",
+            )
+
+    def _shown_format(self) -> int | None:
+        """The newest format that a file of ours shows by itself; None if none shows any."""
+        shown = []
+        for name in os.listdir(self.path):
+            if name == "readings" and (self.path / name).is_dir():
+                for segment in os.listdir(self.path / name):
+                    if segment.endswith(".db"):
+                        head = self._read(f"{name}/{segment}", _SEGMENT_AT + 4) or b""
+                        match = _SEGMENT.fullmatch(head[_SEGMENT_AT:])
+                        shown += [int(match[1])] if match else []
+            elif _DEFINITIONS.fullmatch(name):
+                shown += [1] if _TABLE in (self._read(name, _MOST_LOOKED_AT) or b"") else []
+        return max(shown, default=None)
+
+    def _read(self, name: str, most: int) -> bytes | None:
+        """The begin of a file in it; None without one. What is no file is refused, not waited for.
+
+        :raises OSError: if it cannot be read.
+        """
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.path / name, flags)
+        except FileNotFoundError:
+            return None
+        with open(descriptor, "rb") as f:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise self._unusable(f"{name} is not a file")
+            return f.read(most)
 
     def _lock_directory(self, directory: int) -> None:
         try:
@@ -186,7 +262,7 @@ class DataDir:
                     if e.errno in (errno.EWOULDBLOCK, errno.EACCES):
                         raise self._in_use() from None
                     raise
-                if _is_still(path, lock):
+                if is_still(path, lock):
                     os.ftruncate(lock, 0)
                     os.pwrite(lock, b"%d\n" % os.getpid(), 0)
                     return lock
@@ -197,9 +273,8 @@ class DataDir:
 
     def _in_use(self) -> DataDirInUse:
         text = b""
-        with contextlib.suppress(OSError):
-            with open(self.path / LOCK_FILE, "rb") as f:
-                text = f.read(32).strip()
+        with contextlib.suppress(OSError, DataDirUnusable):
+            text = (self._read(LOCK_FILE, 32) or b"").strip()
         who = f"the smapd with pid {int(text)}" if text.isdigit() else "another smapd"
         return DataDirInUse(f"data directory {self.path} is in use by {who}.")
 
@@ -214,17 +289,25 @@ class DataDir:
         assert self._directory is not None
         os.fsync(self._directory)
 
+    def _too_new(self, version: int) -> DataDirUnusable:
+        return DataDirUnusable(
+            f"data directory {self.path}: it has format {version}, and this smapd knows "
+            f"{FORMAT}; it was written by a newer one.",
+            hint="Run that newer smapd, or name another directory with --data-dir.",
+        )
+
     def _unusable(self, why: str) -> DataDirUnusable:
         return DataDirUnusable(f"data directory {self.path}: {why}.")
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether the file of that name is the one that is open."""
-    try:
-        there = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(there, os.fstat(descriptor))
+def _is_damage(found: bytes) -> bool:
+    """Whether this was ours once: what others write in such a file is a line of plain text."""
+    text = found.strip()
+    return not text or text.startswith(b"smapd") or not text.isascii() or not _is_plain(text)
+
+
+def _is_plain(text: bytes) -> bool:
+    return all(32 <= c < 127 or c in b"\t\r\n" for c in text)
 
 
 def _reason(e: OSError) -> str:

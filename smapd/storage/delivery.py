@@ -93,6 +93,8 @@ class Delivery:
         self.state: DeliveryState = Idle(clock.wall_ms())
         self.oldest_ms: int | None = None
         """Time of the oldest reading in what failed last; None while all goes well."""
+        self.lag_ms = 0
+        """How old the first reading of the last body was when it was accepted."""
         self.ring = Ring(targets)
         self._source, self._sink = source, sink
         self._clock, self._backoff, self._faults = clock, backoff, faults
@@ -184,6 +186,7 @@ class Delivery:
         return shown | {
             "to": self.ring.current.shown,
             "waiting": self.cursor.waiting(),
+            "lag_s": self.lag_ms / 1000,
             "bodies": counters.bodies,
             "readings": counters.readings,
             "bytes": counters.size_bytes,
@@ -317,6 +320,8 @@ class Delivery:
         counters.bodies += 1
         counters.readings += piece.count
         counters.last_ms = self._clock.wall_ms()
+        if piece.runs:
+            self.lag_ms = counters.last_ms - piece.runs[0].ms[0]
         self._same = (None, 0)
         self._backoff.reset()
         self._faults.cleared(

@@ -78,9 +78,11 @@ class Readings:
         *,
         highest: Callable[[], tuple[int, int]] = lambda: (0, 0),
         record: Callable[[int, int], None] = lambda flush, readings: None,
+        took: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """``highest``: the last flush and number of readings known from elsewhere; on the disk's
-        thread. ``record``: keep them there; on the disk's thread, seldom."""
+        thread. ``record``: keep them there; on the disk's thread, seldom. ``took``: is told how
+        long each commit took, those that failed too; on the disk's thread."""
         self.settings = settings if settings is not None else Settings()
         self.store = Store(directory, quarantine, self.settings, clock.wall_ms)
         self.newest = Position(1, 0)
@@ -91,7 +93,7 @@ class Readings:
         self.notes: list[str] = []
         self._clock, self._threads = clock, threads
         self._backoff, self._faults = backoff, faults
-        self._highest, self._record = highest, record
+        self._highest, self._record, self._took = highest, record, took
         self._numbers = Numbers()
         self._loose: list[Entry] = []
         self._loose_count = 0
@@ -343,7 +345,15 @@ class Readings:
 
     def _send(self) -> None:
         assert self._work is not None
-        self.on_disk(self.store.commit, self._work).addCallbacks(self._done, self._failed)
+        self.on_disk(self._write, self._work).addCallbacks(self._done, self._failed)
+
+    def _write(self, work: Work) -> Position:
+        """On the disk's thread."""
+        began_s = self._clock.seconds()
+        try:
+            return self.store.commit(work)
+        finally:
+            self._took(self._clock.seconds() - began_s)
 
     def _done(self, newest: Position) -> None:
         work, self._work = self._work, None
