@@ -354,9 +354,16 @@ class IReadings(Interface):
     """The readings journal (``storage.Readings``); on the reactor's thread."""
 
     newest: Position = Attribute("behind all that is committed")
+    error: str = Attribute("why the last commit failed; '' while the disk takes what comes")
 
     def append(batch: Batch) -> None:
         """Keep these; returns at once, durable with the next commit."""
+
+    def durable() -> Deferred[None]:
+        """Fires once all that was appended until now is on the disk; a commit begins for it.
+
+        Fails with StorageFull while the disk takes nothing, and with ShutdownRequested.
+        """
 
     def number(stream: UUID) -> int | None:
         """The number a stream has in this journal; None if it has none."""

@@ -65,6 +65,17 @@ def test_readings_are_there_after_a_clean_stop_and_after_kill_9(tmp_path: Path) 
         assert [seq for _level, _reason, seq in quality] == list(range(11))
 
 
+def test_what_was_answered_200_is_there_after_kill_9(tmp_path: Path) -> None:
+    """SM-35: POST /readings answers after the commit, however long the interval is."""
+    config = CONFIG.replace("CommitInterval = 100ms", "CommitInterval = 1h")
+    with DaemonProcess(config, data_dir=tmp_path / "data") as daemon:
+        post(daemon, 0, 3)
+        daemon.kill()
+
+        daemon.start()
+        assert [value for _, value in past(daemon)] == [0.5, 1.5, 2.5]
+
+
 def test_a_range_is_read_in_pages_and_backwards(tmp_path: Path) -> None:
     """P-09: from, to, limit and order; Next says where more begin."""
     with DaemonProcess(CONFIG, data_dir=tmp_path / "data") as daemon:

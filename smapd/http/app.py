@@ -18,6 +18,7 @@ from smapd.errors import (
     NotFound,
     NotReady,
     SmapError,
+    StorageFull,
     Unhealthy,
     UnknownMethod,
 )
@@ -125,12 +126,19 @@ class Handlers:
             raise NotReady(reason)
         request.respond(200, encode({"status": "ready"}))
 
-    def readings(self, request: Request) -> None:
-        """Take readings from outside: all of the body, or nothing."""
+    def readings(self, request: Request) -> Deferred[None] | None:
+        """Take readings from outside: all of the body, or nothing; answered once it is durable."""
         body = read_json(request, self._max_body)
         if not isinstance(body, dict):
             raise BadRequest('The body must be an object: {path: {"Readings": [[ms, value]]}}.')
-        request.respond(200, encode({"Readings": self._parts.intake.take(body)}))
+        kept = self._parts.readings
+        if kept is not None and kept.error:
+            raise StorageFull(f"Nothing was taken: {kept.error}.")
+        taken = encode({"Readings": self._parts.intake.take(body)})
+        if kept is None:
+            request.respond(200, taken)
+            return None
+        return kept.durable().addCallback(lambda _: request.respond(200, taken))
 
     def _jobs(self) -> IJobs:
         if self._parts.jobs is None:

@@ -16,7 +16,7 @@ from uuid import UUID
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from smapd.errors import DataDirUnusable, ShutdownRequested
+from smapd.errors import DataDirUnusable, ShutdownRequested, StorageFull
 from smapd.interfaces import (
     IBackoff,
     IClock,
@@ -104,6 +104,7 @@ class Readings:
         self._forgets: set[str] = set()
         self._told: list[Deferred[None]] = []
         self._calm: list[Deferred[None]] = []
+        self._promised: list[tuple[int, Deferred[None]]] = []
         self._work: Work | None = None
         self._work_told: list[Deferred[None]] = []
         self._timer: Any = None
@@ -372,6 +373,7 @@ class Readings:
                 cursor.position = max(cursor.position, position)
         self._log_notes()
         self._tell()
+        self._keep_promises()
         for cursor in list(self._cursors.values()):
             cursor.moved(newest)
         self._go_on()
@@ -385,7 +387,8 @@ class Readings:
         if self._work is not None:
             return
         waiting = self._loose_count + self._packed_count
-        if self._told or self._forgets or self._touched or waiting >= self.settings.commit_readings:
+        is_asked = self._told or self._forgets or self._touched or self._promised
+        if is_asked or waiting >= self.settings.commit_readings:
             self._commit()
         elif (waiting or self._acks) and self._timer is None and self._running:
             self._timer = self._clock.later(self.settings.commit_s, self._due)
@@ -399,7 +402,9 @@ class Readings:
             told, self._work_told = self._work_told, []
             for one in told:
                 one.errback(failure)
+            self._break_promises(error)
             return
+        self._break_promises(StorageFull(self.error[0].upper() + self.error[1:]))
         self._faults.fault("journal", self.error, same=str(error))
         self._retry = self._clock.later(self._backoff.next(), self._again)
         told, self._work_told = self._work_told, []
@@ -492,6 +497,36 @@ class Readings:
         self._known[name] = (cursor.position, limits)
         changing = self.on_disk(self.store.change, name, selects, limits)
         return changing.addCallback(lambda _: self._soon())
+
+    def durable(self) -> Deferred[None]:
+        """Fires once all that was appended is on the disk; see ``IReadings``."""
+        done: Deferred[None] = Deferred()
+        if self.error:
+            done.errback(StorageFull(self.error[0].upper() + self.error[1:]))
+        elif self._kept() >= self.taken:
+            done.callback(None)
+        else:
+            self._promised.append((self.taken, done))
+            if self._work is None:
+                self._commit()
+        return done
+
+    def _kept(self) -> int:
+        """Of those taken, how many are committed, or lost and told as a gap."""
+        return self.committed + self.lost_uncommitted
+
+    def _keep_promises(self) -> None:
+        waiting, self._promised = self._promised, []
+        for target, done in waiting:
+            if self._kept() >= target:
+                done.callback(None)
+            else:
+                self._promised.append((target, done))
+
+    def _break_promises(self, error: Exception) -> None:
+        waiting, self._promised = self._promised, []
+        for _target, done in waiting:
+            done.errback(error)
 
     def _soon(self) -> Deferred[None]:
         """Fires with the next commit, which begins when none is under way."""

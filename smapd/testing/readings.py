@@ -53,6 +53,9 @@ class MemoryReadings:
         self.batches: list[Batch] = []
         self.ack_error: Exception | None = None
         """What every ack fails with, while set."""
+        self.error = ""
+        """Why nothing is committed, for those who ask before they add."""
+        self._promised: list[Deferred[None]] = []
         self._now_ms = now_ms
         self._at_once = commits_at_once
         self._flushes: list[list[_Entry]] = []
@@ -124,6 +127,19 @@ class MemoryReadings:
             self._open = []
             for cursor in list(self._cursors.values()):
                 cursor.committed()
+
+        promised, self._promised = self._promised, []
+        for done in promised:
+            done.callback(None)
+
+    def durable(self) -> Deferred[None]:
+        """At once, or with the next ``commit`` if something waits for it."""
+        done: Deferred[None] = Deferred()
+        if self._open:
+            self._promised.append(done)
+        else:
+            done.callback(None)
+        return done
 
     @property
     def newest(self) -> Position:

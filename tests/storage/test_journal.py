@@ -57,6 +57,25 @@ def test_what_arrives_during_a_commit_joins_the_next_one(tmp_path: Path) -> None
     assert life.journal.store.commits == 2
 
 
+def test_who_asks_for_durability_gets_a_commit_of_all_that_was_added(tmp_path: Path) -> None:
+    """POST /readings answers with it: no wait for the interval, and one commit for all who ask."""
+    life = Life(tmp_path)
+    told: list[int] = []
+    life.run.threads.hold(POOL)
+    life.add()
+    life.journal.durable().addCallback(lambda _: told.append(life.journal.committed))
+    life.add(times=2)
+    life.journal.durable().addCallback(lambda _: told.append(life.journal.committed))
+    assert told == []
+
+    life.run.threads.let_go(POOL)
+
+    assert told == [5, 15]
+    assert life.journal.store.commits == 2
+    life.journal.durable().addCallback(lambda _: told.append(0))
+    assert told == [5, 15, 0]
+
+
 def test_nothing_new_means_no_write(tmp_path: Path) -> None:
     """U-10: no commit, and no byte of the files changes."""
     life = Life(tmp_path)
