@@ -20,6 +20,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "dump": ("dump", "print a config file in normal form"),
     "status": ("status", "show what a running daemon does"),
     "add": ("add", "add one reading to a timeseries of a running daemon"),
+    "load": ("load", "load readings of the past from the devices of a config file"),
+    "load-csv": ("load_csv", "load readings of the past from a CSV file"),
+    "reports": ("reports", "list, make and remove the reports of a running daemon"),
+    "receive": ("receive", "receive reports, and keep them in SQLite or CSV"),
+    "journal": ("journal", "look into the readings of a data directory while no daemon runs"),
     "drivers": ("drivers", "list the drivers that a config may name"),
     "docs": ("docs", "print the keys of a driver's section, of [server] or of a report"),
     "new-driver": ("new_driver", "make the folder of a new driver, with tests that pass"),
@@ -36,7 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :raises SystemExit: with 2 for wrong usage, with 0 after --help and --version.
     """
-    given = sys.argv[1:] if argv is None else argv
+    from .exits import guarded
+
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="smapd",
         description="Instruments as a named tree of timeseries.",
@@ -56,7 +66,4 @@ def main(argv: Sequence[str] | None = None) -> int:
             parsers.add_parser(name, help=help_)
     args = parser.parse_args(given)
     assert module is not None  # argparse has refused every other word
-
-    from .exits import guarded
-
-    return guarded(lambda: int(module.run(args)))
+    return int(module.run(args))

@@ -11,11 +11,13 @@ import http.client
 import json
 import os
 import ssl
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from smapd.errors import NotRunning, SmapError
-from smapd.storage import read_daemon
+
+from .directories import directory
 
 TIMEOUT_S: Final = 10.0
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -29,7 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that name a running daemon."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help=f"where the daemon answers, like {DEFAULT_URL}")
-    where.add_argument("--data-dir", metavar="DIR", help="the data directory that it runs on")
+    where.add_argument(
+        "--data-dir",
+        type=directory,
+        metavar="DIR",
+        help="the data directory that it runs on",
+    )
     parser.add_argument(
         "--token-file", metavar="FILE", help="holds the daemon's token; else SMAPD_TOKEN is taken"
     )
@@ -44,11 +51,13 @@ def find(args: argparse.Namespace) -> Peer:
     :raises NotRunning: if none runs on the data directory, or it has no HTTP.
     :raises SmapError: if the URL, token file or certificate cannot be used.
     """
-    token = _token(args.token_file)
+    token = token_of(args.token_file)
     if args.url is not None:
         return Peer(args.url, token, args.ca)
     directory = args.data_dir or DEFAULT_DATA_DIR
     try:
+        from smapd.storage import read_daemon  # here: it brings Twisted, which costs 0.1 s
+
         daemon = read_daemon(directory)
     except NotRunning:
         if args.data_dir is not None:
@@ -62,12 +71,38 @@ def find(args: argparse.Namespace) -> Peer:
     return Peer(daemon.url, token, args.ca)
 
 
+def at(args: argparse.Namespace, url: str) -> Peer:
+    """The daemon that answers there, with the token and certificate of the arguments."""
+    return Peer(url, token_of(args.token_file), args.ca)
+
+
+def stranger(url: str, why: str) -> SmapError:
+    """What to raise when something else than a smapd answers at a URL."""
+    return SmapError(f"what answers at {url} is no smapd: {why}.")
+
+
+class Answered(SmapError):
+    """The daemon answers an error.
+
+    ``status``: of HTTP. ``retry_after_s``: the pause that it asks for, None without.
+    """
+
+    code = "answered"
+
+    def __init__(
+        self, message: str, *, hint: str = "", status: int = 0, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status, self.retry_after_s = status, retry_after_s
+
+
 class Peer:
     """One daemon, by its URL. A connection each call."""
 
     def __init__(self, url: str, token: str = "", ca: str | None = None) -> None:
         """:raises SmapError: if the URL or the certificate cannot be used."""
         self.url: Final = url.rstrip("/")
+        self.timeout_s = TIMEOUT_S
         self._token = token
         try:
             parts = urlsplit(self.url)
@@ -84,19 +119,34 @@ class Peer:
             except OSError as e:
                 raise SmapError(f"certificate {ca}: {e.strerror or e}.") from e
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """What GET answers for this path (not quoted yet), decoded.
 
         :raises NotRunning: if nobody answers there.
-        :raises SmapError: if it answers an error, with its sentence; or no JSON.
+        :raises Answered: if it answers an error, with its sentence.
+        :raises SmapError: if it answers no JSON.
         """
-        return self._ask("GET", path)
+        return self._ask("GET", path, query=query)
 
     def post(self, path: str, body: Any) -> Any:
         """What POST answers to this body, decoded. Raises as ``get`` does."""
         return self._ask("POST", path, json.dumps(body).encode())
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+    def put(self, path: str, body: Any) -> Any:
+        """What PUT answers to this body, decoded. Raises as ``get`` does."""
+        return self._ask("PUT", path, json.dumps(body).encode())
+
+    def delete(self, path: str) -> Any:
+        """What DELETE answers, decoded. Raises as ``get`` does."""
+        return self._ask("DELETE", path)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> Any:
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -104,11 +154,13 @@ class Peer:
             headers["Authorization"] = f"Bearer {self._token}"
         connection = self._connection()
         try:
-            connection.request(method, self._base + quote(path), body, headers)
+            where = self._base + quote(path) + (f"?{urlencode(query)}" if query else "")
+            connection.request(method, where, body, headers)
             response = connection.getresponse()
             status, data = response.status, response.read(_MOST_BYTES + 1)
         except (OSError, http.client.HTTPException) as e:
-            raise NotRunning(f"no daemon answers at {self.url}: {_reason(e)}.") from e
+            reason = _reason(e, self.timeout_s)
+            raise NotRunning(f"no daemon answers at {self.url}: {reason}.") from e
         finally:
             connection.close()
         if len(data) > _MOST_BYTES:
@@ -118,23 +170,30 @@ class Peer:
         except (ValueError, RecursionError):
             answer = None if status >= 400 else data
         if isinstance(answer, bytes):
-            raise SmapError(f"what answers at {self.url} is no smapd: its answer is not JSON.")
+            raise stranger(self.url, "its answer is not JSON")
         if status >= 300:
-            raise self._refusal(status, response.reason, answer)
+            raise self._refusal(response, answer)
         return answer
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls is not None:
             return http.client.HTTPSConnection(
-                self._host, self._port, timeout=TIMEOUT_S, context=self._tls
+                self._host, self._port, timeout=self.timeout_s, context=self._tls
             )
-        return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self.timeout_s)
 
-    def _refusal(self, status: int, reason: str, answer: Any) -> SmapError:
+    def _refusal(self, response: http.client.HTTPResponse, answer: Any) -> Answered:
+        status = response.status
         found = answer if isinstance(answer, dict) else {}
-        message = found.get("message") or f"{self.url} answers {status} {reason}."
+        message = found.get("message") or f"{self.url} answers {status} {response.reason}."
         hint = _TOKEN_HINT if status == 401 else found.get("hint") or ""
-        return SmapError(printable(str(message)), hint=printable(str(hint)))
+        after = response.headers.get("Retry-After", "")
+        return Answered(
+            printable(str(message)),
+            hint=printable(str(hint)),
+            status=status,
+            retry_after_s=float(after) if after.isascii() and after.isdigit() else None,
+        )
 
 
 def printable(text: str) -> str:
@@ -142,7 +201,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _token(file: str | None) -> str:
+def token_of(file: str | None) -> str:
     """The token from the file or else the environment; "" without one."""
     if file is None:
         token = os.environ.get("SMAPD_TOKEN", "")
@@ -164,9 +223,9 @@ def _token(file: str | None) -> str:
     return token
 
 
-def _reason(e: Exception) -> str:
+def _reason(e: Exception, timeout_s: float) -> str:
     if isinstance(e, TimeoutError):
-        return f"nothing came for {TIMEOUT_S:.0f} s"
+        return f"nothing came for {timeout_s:.0f} s"
     if isinstance(e, ssl.SSLCertVerificationError):
         return f"{e.verify_message}; name its certificate with --ca"
     text = str(getattr(e, "strerror", None) or e or type(e).__name__).rstrip(".")

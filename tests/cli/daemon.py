@@ -23,6 +23,12 @@ class FakeDaemon:
             def do_POST(self) -> None:
                 self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
+            def do_PUT(self) -> None:
+                self.do_POST()
+
+            def do_DELETE(self) -> None:
+                self.answer(None)
+
             def answer(self, body: Any) -> None:
                 asked.append((self.command, self.path, dict(self.headers), body))
                 status, found = answers.get(self.path, (404, {"message": "No such path"}))

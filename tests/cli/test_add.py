@@ -81,6 +81,9 @@ def test_what_json_has_no_number_for_goes_as_null_with_its_word(text: str, word:
     [
         ("long", "1.5", "smapd: /x takes a whole number (long), not '1.5'.\n"),
         ("long", "1_000", "smapd: /x takes a whole number (long), not '1_000'.\n"),
+        ("long", "１２", "smapd: /x takes a whole number (long), not '１２'.\n"),
+        ("double", "１２", "smapd: /x takes a number (double), not '１２'.\n"),
+        ("string", "\udcff", "smapd: /x takes UTF-8 text, not '\\udcff'.\n"),
         ("double", "warm", "smapd: /x takes a number (double), not 'warm'.\n"),
     ],
 )
@@ -100,6 +103,25 @@ def test_a_collection_takes_no_reading(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == (
         "smapd: /hall is a collection; a reading goes to a timeseries.\n"
     )
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("found", [b"", [], {"error": "none"}])
+def test_what_is_no_daemon_is_said_to_be_none(
+    found: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeDaemon({"/data/x": (200, found)}) as daemon:
+        assert main(["add", "--url", daemon.url, "/x", "1"]) == 1
+
+    assert capsys.readouterr().err == (
+        f"smapd: what answers at {daemon.url} is no smapd: it tells nothing of /x.\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["１７０００００００００", "1_700_000_000"])
+def test_a_time_in_other_digits_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="neither seconds since 1970"):
+        add.time_ms(text)
 
 
 @pytest.mark.real

@@ -211,6 +211,21 @@ def test_a_port_that_is_none_is_wrong_usage(
     assert served.calls == []
 
 
+@pytest.mark.parametrize(
+    "arguments", [["run", "x.ini"], ["status"], ["add", "/x", "1"]], ids=lambda a: a[0]
+)
+@pytest.mark.parametrize("directory", ["", " "])
+def test_an_empty_data_directory_is_wrong_usage(
+    arguments: list[str], directory: str, served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "--data-dir", directory])
+
+    assert caught.value.code == 2
+    assert "argument --data-dir: it is empty; write the name of" in capsys.readouterr().err
+    assert served.calls == []
+
+
 def test_a_config_with_errors_starts_nothing(
     served: Served, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

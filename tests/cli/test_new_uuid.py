@@ -37,6 +37,8 @@ def test_a_root_and_a_key_give_the_uuid_of_the_stream(
     ("arguments", "sentence"),
     [
         (["nonsense", "key"], "uuid: 'nonsense' is not a uuid.\n"),
+        (["７" + ROOT[1:], "key"], f"uuid: '７{ROOT[1:]}' is not a uuid.\n"),
+        ([ROOT, "\udcff"], "uuid: '\\udcff' is not UTF-8 text.\n"),
         ([ROOT], "uuid: give no argument, or ROOT and KEY.\n"),
         ([ROOT, "a", "b"], "uuid: give no argument, or ROOT and KEY.\n"),
     ],

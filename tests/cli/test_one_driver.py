@@ -171,6 +171,37 @@ def test_wrong_options_are_named_at_once(
     assert served == []
 
 
+def test_an_option_given_twice_is_named(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """P-13: there are no lines to speak of."""
+    assert run_driver([EXAMPLE, "-u", ROOT, "Rate=1s", "StartVal=1", "Rate=2s"]) == 78
+
+    assert capsys.readouterr().err == (
+        "Rate: given twice. Keep one of them.\n1 problem; nothing was started.\n"
+    )
+    assert served == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "sentence"),
+    [
+        ("nope", "no such type as nope."),
+        ("Collection", "no such type as Collection."),
+        ("exampel", "no such type as exampel. Did you mean example?"),
+        ("nowhere.plant.Boiler", "there is no module nowhere."),
+    ],
+)
+def test_an_unknown_driver_is_told_of_drivers_alone(
+    driver: str, sentence: str, served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SM-18"""
+    assert run_driver([driver, "-u", ROOT]) == 78
+
+    assert capsys.readouterr().err == (
+        f"{sentence} `smapd drivers` lists them.\n1 problem; nothing was started.\n"
+    )
+    assert served == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -182,6 +213,8 @@ def test_wrong_options_are_named_at_once(
         [EXAMPLE, "a b=c"],
         [EXAMPLE, "[/x]=c"],
         [EXAMPLE, "-p", "99999"],
+        [EXAMPLE, "-d", ""],
+        [EXAMPLE, "A=\udcff"],
         [EXAMPLE, "A=both \"and' #"],
     ],
 )

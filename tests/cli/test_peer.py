@@ -9,7 +9,7 @@ from tests.cli.daemon import FakeDaemon
 
 pytestmark = pytest.mark.real
 
-STATUS = {"/status": (200, {"ready": True})}
+STATUS = {"/status": (200, {"daemon": {"version": "0.1.0"}})}
 
 
 @pytest.fixture(autouse=True)

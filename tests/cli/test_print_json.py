@@ -79,6 +79,19 @@ def test_half_a_letter_is_printed_escaped_where_utf8_cannot_hold_it(
         (b"\xff\xfe\xff", "jprint: this is not JSON: it is not UTF-8 text.\n"),
         (b"[" * 200_000, "jprint: this is not JSON: it is nested too deeply.\n"),
         (
+            b"[NaN]",
+            "jprint: this is not JSON: it holds NaN; it begins with '[NaN]'.\n",
+        ),
+        (
+            b"-Infinity",
+            "jprint: this is not JSON: it holds -Infinity; it begins with '-Infinity'.\n",
+        ),
+        (
+            b"1e999",
+            "jprint: this is not JSON: it holds 1e999, which is beyond a double; "
+            "it begins with '1e999'.\n",
+        ),
+        (
             b"<html>\x1b[2J",
             "jprint: this is not JSON: Expecting value: line 1 column 1 (char 0); "
             "it begins with '<html> [2J'.\n",
@@ -103,7 +116,11 @@ def test_a_file_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
