@@ -67,7 +67,7 @@ def test_readings_are_there_after_a_clean_stop_and_after_kill_9(tmp_path: Path) 
 
 def test_what_was_answered_200_is_there_after_kill_9(tmp_path: Path) -> None:
     """SM-35: POST /readings answers after the commit, however long the interval is."""
-    config = CONFIG.replace("CommitInterval = 100ms", "CommitInterval = 1h")
+    config = CONFIG.replace("CommitInterval = 100ms", "CommitInterval = 10m")
     with DaemonProcess(config, data_dir=tmp_path / "data") as daemon:
         post(daemon, 0, 3)
         daemon.kill()

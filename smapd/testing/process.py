@@ -78,7 +78,11 @@ class DaemonProcess:
         self._notify: socket.socket | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
