@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import difflib
 import enum
+import errno
 import math
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +41,10 @@ __all__ = [
     "merge",
     "nearest",
     "number",
+    "open_urls",
     "path",
     "port",
+    "read_regular",
     "resolve",
     "secret",
     "secret_url",
@@ -99,7 +103,8 @@ def number(text: str) -> float:
     :raises ValueError: if it is anything else, NaN and infinity too.
     """
     try:
-        value = float(text) if "_" not in text else math.nan
+        # float() takes the digits of every script; who reads the file may not
+        value = float(text) if "_" not in text and text.isascii() else math.nan
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -622,6 +627,17 @@ def hidden_keys(table: OptionTable, raw: Mapping[str, Any]) -> frozenset[str]:
     )
 
 
+def open_urls(table: OptionTable, raw: Mapping[str, Any]) -> frozenset[str]:
+    """The keys of a section whose value is a URL that may hold a key, as text and no reference."""
+    return frozenset(
+        key
+        for key, found in raw.items()
+        if (option := table.find(key)) is not None
+        and _label(option.type) == "secret_url"
+        and not (isinstance(found, str) and found.startswith(("env:", "file:")))
+    )
+
+
 # --- names and texts
 
 
@@ -656,6 +672,24 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
+def read_regular(file: str | Path, most: int) -> bytes:
+    """What a file holds, or its first ``most`` + 1 bytes if it is larger; blocks on its disk alone.
+
+    :raises IsADirectoryError: if it is a directory.
+    :raises OSError: if it cannot be read, or is a pipe, a device or a socket: reading one may wait
+        for ever, and no signal would end that.
+    """
+
+    def opened(name: str, flags: int) -> int:
+        # looked at first, for opening alone starts some devices; and again, as it may be another
+        _refuse_irregular(os.stat(name).st_mode, name)
+        return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+    with open(file, "rb", opener=opened) as f:
+        _refuse_irregular(os.fstat(f.fileno()).st_mode, str(file))
+        return f.read(most + 1)
+
+
 def show(found: Any) -> str:
     """What was found, as one short printable line."""
     if isinstance(found, Mapping):
@@ -663,6 +697,13 @@ def show(found: Any) -> str:
     text = found if isinstance(found, str) else ", ".join(map(str, found))
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: _SHOWN + 1])
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _refuse_irregular(mode: int, name: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", name)
 
 
 def _all_of(checks: Sequence[Check]) -> Check:
@@ -713,8 +754,7 @@ def _read(reference: str) -> str:
     else:
         where = f"file {name}"
         try:
-            with open(Path(name).expanduser(), "rb") as f:
-                data = f.read(_SECRET_BYTES + 1)
+            data = read_regular(Path(name).expanduser(), _SECRET_BYTES)
             text = data.decode("utf-8")
         except (OSError, RuntimeError) as e:
             why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)

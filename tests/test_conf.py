@@ -59,14 +59,15 @@ def test_first_driver_page_is_a_driver_that_loads(
     """docs/first-driver.md: its driver and its config are text that works."""
     page = (CONF.parent / "docs" / "first-driver.md").read_text()
     blocks = dict(re.findall(r"```(python|ini)\n(.*?)```", page, re.DOTALL))
-    (tmp_path / "thermometer.py").write_text(blocks["python"])
+    (tmp_path / "uptime.py").write_text(blocks["python"])
     (tmp_path / "house.ini").write_text(blocks["ini"])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     plan = load_plan(tmp_path / "house.ini", tables=TABLES, drivers=find_driver)
 
-    section = plan.section("/attic")
+    assert plan.warnings == ()
+    section = plan.section("/house")
     assert section is not None
     assert section.options["Rate"] == 5.0
     assert len([line for line in blocks["python"].splitlines() if line.strip()]) <= 15

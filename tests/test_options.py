@@ -1,6 +1,7 @@
 """options.py: the keys of one section."""
 
 import copy
+import os
 import pickle
 from contextlib import suppress
 from pathlib import Path
@@ -27,8 +28,10 @@ from smapd.options import (
     merge,
     nearest,
     number,
+    open_urls,
     path,
     port,
+    read_regular,
     resolve,
     secret,
     secret_url,
@@ -141,6 +144,7 @@ def test_a_type_reads_what_it_says(kind, text, value):
             "http://h/a b",
             "a URL with a blank or control character in it. Write it as %20.",
         ),
+        (number, "１２", "not a number. Write one like 0.5."),
         (secret, "", "empty. Write env:NAME or file:PATH."),
         (secret, "env:", "names nothing. Write env:NAME or file:PATH."),
     ],
@@ -400,6 +404,31 @@ def test_an_unreadable_secret_says_where_it_was_looked_for(
         resolve(values)
 
     assert caught.value.message == sentence.format(file)
+
+
+def test_a_secret_is_read_from_regular_files_alone(tmp_path):
+    """P-22: reading a pipe waits for ever, and no signal ends that."""
+    os.mkfifo(tmp_path / "pipe")
+
+    for name in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(SecretUnreadable, match=f"^file {name}: it is no regular file.$"):
+            secret(f"file:{name}").resolve()
+    with pytest.raises(SecretUnreadable, match=f"^file {tmp_path}: Is a directory.$"):
+        secret(f"file:{tmp_path}").resolve()
+
+
+def test_a_file_is_read_up_to_one_byte_more_than_its_bound(tmp_path):
+    (tmp_path / "f").write_bytes(b"12345")
+
+    assert read_regular(tmp_path / "f", 5) == b"12345"
+    assert read_regular(str(tmp_path / "f"), 2) == b"123"
+
+
+def test_open_urls_are_those_that_a_config_holds_itself():
+    urls = table(Option("Url*", secret_url, None, "u"), Option("Word", str, "", "w"))
+    raw = {"Url0": "http://h/key", "Url1": "env:URL", "Url2": "file:/url", "Word": "http://h/x"}
+
+    assert open_urls(urls, raw) == {"Url0"}
 
 
 def test_a_url_with_a_key_shows_only_its_host(monkeypatch):

@@ -8,7 +8,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import quote
 
 from smapd.errors import BadPath, BadRequest, SmapError
 from smapd.values import wall_ms
@@ -42,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     ms = wall_ms() if args.time is None else time_ms(args.time)
     daemon = peer.find(args)
     found = daemon.get("/data" + path)
-    if not isinstance(found, dict) or "Readings" not in found:
+    if not isinstance(found, dict) or not found.keys() & {"Readings", "Contents"}:
+        raise peer.stranger(daemon.url, f"it tells nothing of {path}")
+    if "Readings" not in found:
         raise BadRequest(f"{path} is a collection; a reading goes to a timeseries.")
     data_type = found.get("Properties", {}).get("ReadingType", "long")
     value = parse_value(args.value, data_type, path)
@@ -59,13 +60,15 @@ def parse_value(text: str, data_type: str, path: str) -> int | float | str:
     :raises BadRequest: if it does not fit.
     """
     if data_type == "string":
+        if not _is_utf8(text):
+            raise BadRequest(f"{path} takes UTF-8 text, not {text!r}.")
         return text
     word = text.strip().lower()
     if word in ("true", "false"):
         return word == "true"
     kind, parse = ("number", float) if data_type == "double" else ("whole number", int)
     try:
-        if "_" in word:
+        if "_" in word or not word.isascii():  # Python reads 1_0, and the digits of every script
             raise ValueError
         return parse(word)
     except ValueError:
@@ -78,7 +81,7 @@ def time_ms(text: str) -> int:
     :raises BadRequest: if it is neither, or beyond the years 1 to 9999.
     """
     try:
-        seconds = Decimal(text)
+        seconds = Decimal(text if text.isascii() and "_" not in text else "NaN")
         if seconds.is_finite() and abs(seconds) < 10**12:
             ms = int((seconds * 1000).to_integral_value())
             _EPOCH + timedelta(milliseconds=ms)
@@ -103,11 +106,18 @@ def _path(text: str) -> str:
     path = "/" + "/".join(names)
     if not names or any(name.startswith("+") for name in names):
         raise BadPath(f"{text!r} is not the path of a timeseries.")
-    try:
-        quote(path)
-    except UnicodeEncodeError:
-        raise SmapError(f"{text!r} is not UTF-8 text.") from None
+    if not _is_utf8(path):
+        raise SmapError(f"{text!r} is not UTF-8 text.")
     return path
+
+
+def _is_utf8(text: str) -> bool:
+    """False for an argument of other bytes, in whose place Python puts halves of letters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _body(ms: int, value: Any) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 
 from smapd.errors import ConfigError
 from smapd.values import Problem
 
 from . import exits, plans
+from .output import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         print(_json(args.config, plan.warnings, ok=True))
         return exits.OK
     for problem in plan.warnings:
-        print(problem, file=sys.stderr)
+        say(str(problem))
     sections = len(plan.sections)
     print(f"{args.config}: no errors in {sections} section{'s' * (sections != 1)}.")
     return exits.OK

@@ -68,15 +68,13 @@ def of_driver(name: str, known: Iterable[str] = ()) -> tuple[str, str, OptionTab
     :raises SmapError: if its module cannot be imported, or its OPTIONS are wrong.
     """
     from smapd.config import find_driver, list_drivers
-    from smapd.options import OptionTable, nearest
+    from smapd.options import OptionTable
 
     drivers = dict(list_drivers())
     try:
         cls = find_driver(name)
     except NoSuchDriver as e:
-        close = nearest(name, [*known, *(drivers.values() if "." in name else drivers)])
-        guess = f" Did you mean {close}?" if close and "Did you mean" not in e.message else ""
-        raise NoSuchDriver(e.message + guess, hint="`smapd drivers` lists them.") from None
+        raise unknown(e, name, known) from None
     dotted = drivers.get(name, name)
     if dotted.startswith("smap."):
         dotted = "smapd." + dotted[5:]
@@ -88,6 +86,20 @@ def of_driver(name: str, known: Iterable[str] = ()) -> tuple[str, str, OptionTab
         return dotted, doc, OptionTable(dotted, tuple(declared), title=cls.__name__)
     except (TypeError, ValueError, AttributeError) as e:
         raise SmapError(f"{dotted}: its OPTIONS are wrong: {e}.") from None
+
+
+def unknown(error: NoSuchDriver, name: str, known: Iterable[str] = ()) -> NoSuchDriver:
+    """This error with the name that was most likely meant, and where to find the others.
+
+    ``known``: what else than a driver it may have been meant for.
+    """
+    from smapd.config import list_drivers
+    from smapd.options import nearest
+
+    drivers = dict(list_drivers())
+    close = nearest(name, [*known, *(drivers.values() if "." in name else drivers)])
+    guess = f" Did you mean {close}?" if close and "Did you mean" not in error.message else ""
+    return NoSuchDriver(error.message + guess, hint="`smapd drivers` lists them.")
 
 
 def _list(known: Mapping[str, OptionTable]) -> None:

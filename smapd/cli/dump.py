@@ -1,11 +1,14 @@
-"""Prints a config file in normal form: without defaults, quoted where needed, no secret."""
+"""Prints a config file in normal form: without defaults, quoted where needed, no secret.
+
+A URL that may hold a key, like the one that a report goes to, is shown as a comment with its host.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
 
 from . import plans
+from .output import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +25,6 @@ def run(args: argparse.Namespace) -> int:
     from smapd.config import dump
 
     for problem in plan.warnings:
-        print(problem, file=sys.stderr)
-    print(dump(plan), end="")
+        say(str(problem))
+    print(dump(plan, for_show=True), end="")
     return 0

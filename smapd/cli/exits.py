@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Final
 
 from smapd.errors import ConfigError, SecretUnreadable, SmapError
+
+from .output import OutputLost, checked_output, say
 
 OK: Final = 0
 FAILED: Final = 1
@@ -23,28 +24,39 @@ _INTERRUPTED: Final = 130
 def guarded(command: Callable[[], int], program: str = "smapd") -> int:
     """Run a command, and turn what it raises into its message on stderr and an exit status.
 
-    A bug keeps its traceback. A reader that goes away (``smapd dump x | head``) is no error.
+    A bug keeps its traceback. A reader that goes away (``smapd dump x | head``) is no error; an
+    output that cannot be written is.
+
+    :raises SystemExit: as the command does, for wrong usage and --help.
     """
     try:
-        status = command()
-        sys.stdout.flush()
+        with checked_output():
+            return _ended(command, program)
+    except BrokenPipeError:
+        return PIPE_CLOSED
+    except OutputLost as e:
+        say(f"{program}: the output cannot be written: {e}.")
+        return FAILED
+
+
+def _ended(command: Callable[[], int], program: str) -> int:
+    try:
+        return command()
+    except SystemExit:
+        sys.stdout.flush()  # of --help; what it meets then wins over the status
+        raise
     except SmapError as e:
         return said(e, program)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The interpreter flushes once more at exit, which would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
-    return status
 
 
 def said(error: SmapError, program: str = "smapd") -> int:
     """Print what went wrong on stderr, and give the exit status for it."""
     if isinstance(error, ConfigError):
-        print(error.message, file=sys.stderr)  # file:line first, as editors want it
+        say(error.message)  # file:line first, as editors want it
         return CONFIG
-    print(f"{program}: {error.message}", file=sys.stderr)
+    say(f"{program}: {error.message}")
     if error.hint:
-        print(error.hint, file=sys.stderr)
+        say(error.hint)
     return CONFIG if isinstance(error, SecretUnreadable) else FAILED

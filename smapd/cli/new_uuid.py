@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import uuid as uuids
 from collections.abc import Sequence
+
+from .output import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +25,20 @@ def run(args: argparse.Namespace) -> int:
         print(uuids.uuid4())
         return 0
     if len(args.stream) != 2:
-        print("uuid: give no argument, or ROOT and KEY.", file=sys.stderr)
+        say("uuid: give no argument, or ROOT and KEY.")
         return 2
     root, key = args.stream
     try:
-        namespace = uuids.UUID(root)
+        namespace = uuids.UUID(root) if root.isascii() else None
     except ValueError:
-        print(f"uuid: {root!r} is not a uuid.", file=sys.stderr)
+        namespace = None
+    if namespace is None:
+        say(f"uuid: {root!r} is not a uuid.")
+        return 2
+    try:
+        key.encode("utf-8")
+    except UnicodeEncodeError:
+        say(f"uuid: {key!r} is not UTF-8 text.")
         return 2
     print(uuids.uuid5(namespace, key))
     return 0
@@ -38,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
 def uuid(argv: Sequence[str] | None = None) -> int:
     """The ``uuid`` command; its exit status."""
+    from .exits import guarded
+
     parser = argparse.ArgumentParser(prog="uuid", description=__doc__)
     arguments(parser)
-    return run(parser.parse_args(argv))
+    return guarded(lambda: run(parser.parse_args(argv)), "uuid")

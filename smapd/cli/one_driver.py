@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from .directories import directory
 from .ports import port
 
 if TYPE_CHECKING:
@@ -43,11 +44,9 @@ def run_driver(argv: Sequence[str] | None = None) -> int:
 
     :raises SystemExit: with 2 for wrong usage.
     """
-    args = _parser().parse_intermixed_args(argv)
-
     from .exits import guarded
 
-    return guarded(lambda: _run(args), "run-driver")
+    return guarded(lambda: _run(_parser().parse_intermixed_args(argv)), "run-driver")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-u", "--uuid", type=_word, metavar="UUID", help="of the root; without it a new one"
     )
-    parser.add_argument("-d", "--data-dir", metavar="DIR", help="keep what the run keeps")
+    parser.add_argument(
+        "-d", "--data-dir", type=directory, metavar="DIR", help="keep what the run keeps"
+    )
     parser.add_argument(
         "--once",
         action="store_true",
@@ -122,7 +123,7 @@ def _run(args: argparse.Namespace) -> int:
 def _checked(driver: str, uuid: str, options: Sequence[tuple[str, str]]) -> Plan:
     """The plan of this one driver.
 
-    :raises ConfigError: with every problem of its options.
+    :raises ConfigError: if there is none of that name; with every problem of its options.
     :raises SmapError: if its module cannot be imported; a daemon would try again, which is of no
         use to who sits before it.
     """
@@ -131,6 +132,8 @@ def _checked(driver: str, uuid: str, options: Sequence[tuple[str, str]]) -> Plan
     from smapd.errors import ConfigError
     from smapd.values import Severity
 
+    _refuse_doubled(options)
+    _refuse_unknown(driver)
     try:
         plan = load_text(section(driver, uuid, options), "run-driver", tables=TABLES)
         root = plan.sections[0]
@@ -147,6 +150,33 @@ def _checked(driver: str, uuid: str, options: Sequence[tuple[str, str]]) -> Plan
         ) from None
     warnings = tuple(replace(p, file="", line=0, section="") for p in root.warnings)
     return replace(plan, sections=(root,), warnings=warnings)
+
+
+def _refuse_doubled(options: Sequence[tuple[str, str]]) -> None:
+    from smapd.errors import ConfigError
+    from smapd.values import Problem
+
+    keys = [key for key, _ in options]
+    doubled = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    if doubled:
+        raise ConfigError([Problem("given twice. Keep one of them.", key=key) for key in doubled])
+
+
+def _refuse_unknown(driver: str) -> None:
+    """A config section may be a Collection or Timeseries, too; here a driver alone is of use."""
+    from smapd.config import find_driver
+    from smapd.errors import ConfigError, NoSuchDriver, SmapError
+    from smapd.values import Problem
+
+    from .docs import unknown
+
+    try:
+        find_driver(driver)
+    except NoSuchDriver as e:
+        error = unknown(e, driver)
+        raise ConfigError([Problem(f"{error.message} {error.hint}")]) from None
+    except SmapError:
+        pass  # it is there, and cannot be used now: that is told with its traceback
 
 
 def _show(plan: Plan) -> int:
@@ -238,6 +268,10 @@ def _option(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not _KEY.fullmatch(key):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8 text") from None
     if key in _TAKEN:
         raise argparse.ArgumentTypeError(f"{key} is no option of a driver; see --help")
     return key, _value(value)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from .output import say
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,28 +27,24 @@ def run(args: argparse.Namespace) -> int:
                 data = f.read()
     except OSError as e:
         return _failed(f"{args.file}: {e.strerror or e}.")
-    except KeyboardInterrupt:
-        return 130
     if not data.strip():
         return _failed("there is nothing to print; is the daemon running?")
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_no_number, parse_float=_finite)
         text = _text(value, sys.stdout.encoding or "ascii")
     except (ValueError, RecursionError) as e:
         return _failed(f"this is not JSON: {_reason(e, data)}.")
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    print(text)
     return 0
 
 
 def jprint(argv: Sequence[str] | None = None) -> int:
     """The ``jprint`` command; its exit status."""
+    from .exits import guarded
+
     parser = argparse.ArgumentParser(prog="jprint", description=__doc__)
     arguments(parser)
-    return run(parser.parse_args(argv))
+    return guarded(lambda: run(parser.parse_args(argv)), "jprint")
 
 
 def _text(value: Any, encoding: str) -> str:
@@ -59,8 +57,21 @@ def _text(value: Any, encoding: str) -> str:
     return text
 
 
+def _no_number(word: str) -> Any:
+    """NaN, Infinity and -Infinity, which Python reads and JSON does not have."""
+    raise ValueError(f"it holds {word}")
+
+
+def _finite(digits: str) -> float:
+    """A number with a fraction or exponent; one beyond a double would be printed as Infinity."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"it holds {digits[:40]}, which is beyond a double")
+    return value
+
+
 def _failed(sentence: str) -> int:
-    print(f"jprint: {sentence}", file=sys.stderr)
+    say(f"jprint: {sentence}")
     return 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from . import plans
+from .directories import directory
 from .ports import port
 
 
@@ -14,7 +15,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=port, metavar="N", help="wins over [server] Port; 0 takes a free one"
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="wins over [server] DataDir")
+    parser.add_argument(
+        "--data-dir", type=directory, metavar="DIR", help="wins over [server] DataDir"
+    )
     parser.add_argument("--no-http", action="store_true", help="read and report without a server")
     parser.add_argument("--log-format", choices=("text", "json"), help="default text")
     parser.add_argument(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from . import peer
+
+_FIRST: Final = ("daemon", "drivers", "tree", "reports", "journal", "http", "actuation", "jobs")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,16 +22,25 @@ def run(args: argparse.Namespace) -> int:
     """Print it.
 
     :raises NotRunning: if no daemon answers.
+    :raises SmapError: if what answers is none.
     """
     daemon = peer.find(args)
     found = daemon.get("/status")
+    if not isinstance(found, dict) or not isinstance(found.get("daemon"), dict):
+        raise peer.stranger(daemon.url, "it tells no status of a daemon")
     if args.json:
         print(json.dumps(found, indent=2, sort_keys=True))
         return 0
     print(daemon.url)
-    for line in lines(found, 1):
+    for line in lines(ordered(found), 1):
         print(line)
     return 0
+
+
+def ordered(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Its sections, what people look for first; the daemon has them as its parts were made."""
+    first = {name: found[name] for name in _FIRST if name in found}
+    return first | {name: value for name, value in found.items() if name not in first}
 
 
 def lines(value: Any, depth: int = 0) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from smapd.config.drivers import find_driver, suggest
+from smapd.config.drivers import Finder, find_driver
 from smapd.config.plan import STRUCTURE, FindDriver, NodeSection
 from smapd.errors import ConfigError, NoSuchDriver
-from smapd.options import OptionTable, Where, hidden_keys, show
+from smapd.options import OptionTable, Where, hidden_keys, open_urls, show
 from smapd.values import Severity
 
 
@@ -26,13 +26,9 @@ def with_driver(
     where = where or Where(section=section.path, line=section.line)
     name = section.driver_name
     try:
-        cls = find(name)
+        cls = (find if isinstance(find, Finder) else Finder(find))(name)
     except NoSuchDriver as e:
-        close = suggest(name)
-        text = str(e)
-        if "Did you mean" not in text:
-            text += f" Did you mean {close}?" if close else " " + _WRITE
-        raise ConfigError([where.problem(text, "type", show(name))]) from None
+        raise ConfigError([where.problem(str(e), "type", show(name))]) from None
     declared = getattr(cls, "OPTIONS", None)
     if declared is None:
         return replace(section, driver=cls, options=section.raw, fault="")
@@ -50,12 +46,11 @@ def with_driver(
         driver=cls,
         options=values,
         hidden=hidden_keys(table, section.raw),
+        urls=open_urls(table, section.raw),
+        checked=True,
         warnings=tuple(problems),
         fault="",
     )
-
-
-_WRITE = "Write Collection, Timeseries or a driver's dotted name."
 
 
 def _is_structure(section: NodeSection, key: str) -> bool:

@@ -1,37 +1,50 @@
 """A tree or a plan to the text of a config file that gives the same again.
 
 Defaults are left out, and so is every secret: its reference is written, or a comment in the place
-of its text.
+of its text. A URL that may hold a key stands in a file, which would not load without it; what is
+printed shows its host alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from smapd.config.metadata import what_is_wrong
-from smapd.config.plan import NodeSection, OtherSection, Plan
+from smapd.config.plan import NodeSection, OtherSection, Plan, is_structure
 from smapd.config.syntax import write_name, write_value
 from smapd.core import DEFAULT_TIMEZONE, Node, SmapInstance, Timeseries, stream_uuid
 from smapd.errors import ConfigError
+from smapd.options import SecretUrl
 from smapd.values import Json, Problem
 
 Pairs = Iterable[tuple[str, Any]]
 
 
-def dump(source: SmapInstance | Plan, *, must_hold_all: bool = False) -> str:
+_SECRETIVE: Final = re.compile(
+    r"passw|passphrase|pwd$|^pw$|token|secret|credential|api_?key|private_?key", re.IGNORECASE
+)
+_MAY_HOLD_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]*(?:@|[^\s?#]*[?#])")
+
+
+def dump(
+    source: SmapInstance | Plan, *, must_hold_all: bool = False, for_show: bool = False
+) -> str:
     """The text of a config file that loads as this.
 
     Of a tree that was loaded from a file, what its drivers make is left to their sections, which
     come out as they were; the other nodes are written as they are now. In a config file metadata
     is text: numbers come back as their digits. A driver that a program set up by itself is not
     known here; its timeseries are written as plain ones. ``must_hold_all``: a secret whose text
-    stands in the config is refused, instead of left out with a comment.
+    stands in the config is refused, instead of left out with a comment. ``for_show``: for a screen
+    and not for a file: a URL that may hold a key is left out like a secret; so is, in a section
+    that no option table reads, what by its name or form may be one.
 
     :raises ConfigError: naming what a config file cannot hold.
     """
-    writer = _Writer(must_hold_all)
+    writer = _Writer(must_hold_all, for_show)
     if isinstance(source, Plan):
         for section in source.sections:
             writer.node_section(section)
@@ -86,14 +99,14 @@ def _is_kept(section: NodeSection) -> bool:
 class _Writer:
     """Collects sections as text, and what cannot be written."""
 
-    def __init__(self, must_hold_all: bool) -> None:
-        self._must_hold_all = must_hold_all
+    def __init__(self, must_hold_all: bool, for_show: bool = False) -> None:
+        self._must_hold_all, self._for_show = must_hold_all, for_show
         self.blocks: list[str] = []
         self.problems: list[Problem] = []
 
     def node_section(self, section: NodeSection) -> None:
         if section.kind == "driver":
-            self._section(section.path, self._raw(section.raw, section.hidden))
+            self._section(section.path, self._raw(section, checked=section.checked))
         elif section.kind == "collection":
             self._section(
                 section.path,
@@ -149,7 +162,7 @@ class _Writer:
         )
 
     def other(self, section: OtherSection) -> None:
-        self._section(section.name, self._raw(section.raw, section.hidden))
+        self._section(section.name, self._raw(section, checked=bool(section.kind)))
 
     def _zone_counts(self, node: Timeseries, inst: SmapInstance) -> bool:
         """Whether a stream's zone has to be written: the default may have changed after it."""
@@ -186,9 +199,16 @@ class _Writer:
             else:
                 yield key, value
 
-    def _raw(self, raw: Mapping[str, Any], hidden: frozenset[str]) -> Pairs:
-        for key, value in raw.items():
-            yield key, _Hidden() if key in hidden else value
+    def _raw(self, section: NodeSection | OtherSection, *, checked: bool) -> Pairs:
+        for key, value in section.raw.items():
+            if key in section.hidden:
+                yield key, _Hidden()
+            elif not self._for_show or (isinstance(section, NodeSection) and is_structure(key)):
+                yield key, value
+            elif key in section.urls:
+                yield key, _shown_url(value)
+            else:
+                yield key, value if checked else _guessed(key, value)
 
     def _section(self, name: str, pairs: Pairs, depth: int = 1) -> None:
         lines = []
@@ -208,7 +228,7 @@ class _Writer:
                 if isinstance(value, _Hidden) and self._must_hold_all:
                     raise ValueError("a secret. Move it to env:NAME or file:PATH first.")
                 if isinstance(value, _Hidden):
-                    lines.append(f"# {written} = ***  (a secret: set it again, as env:NAME)")
+                    lines.append(f"# {written} = {value.shown}  (a secret: {_AGAIN})")
                 else:
                     lines.append(f"{written} = {write_value(_as_text(value))}")
             except ValueError as e:
@@ -223,7 +243,31 @@ class _Writer:
 
 
 class _Hidden:
-    """Stands for the text of a secret."""
+    """Stands for the text of a secret; ``shown``: what of it may be seen."""
+
+    def __init__(self, shown: str = "***") -> None:
+        self.shown = shown
+
+
+_AGAIN: Final = "set it again, as env:NAME"
+
+
+def _shown_url(value: str) -> str | _Hidden:
+    """A URL that has nothing behind its host, and no user before it, as it is; else hidden."""
+    shown = repr(SecretUrl(value))
+    return value if value.rstrip("/") == shown.removesuffix("/***") else _Hidden(shown)
+
+
+def _guessed(key: str, value: Any) -> Any:
+    """A value of a key that no table knows; hidden if it may be a secret."""
+    if isinstance(value, Mapping):
+        return {k: _guessed(k, v) for k, v in value.items()}
+    texts = [value] if isinstance(value, str) else value
+    if all(text.startswith(("env:", "file:")) for text in texts):
+        return value
+    if _SECRETIVE.search(key) or any(map(_MAY_HOLD_KEY.match, texts)):
+        return _Hidden()
+    return value
 
 
 def _properties(node: Any, zone_counts: bool, zone: str | None) -> Pairs:

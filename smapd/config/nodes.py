@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from smapd.config.driver_sections import with_driver
+from smapd.config.drivers import Finder
 from smapd.config.metadata import read_metadata
 from smapd.config.plan import FindDriver, NodeSection
 from smapd.config.reader import Document, RawSection
@@ -47,7 +48,7 @@ class NodeReader:
     """Reads the node sections of one document; problems go to the document."""
 
     def __init__(self, doc: Document, find: FindDriver) -> None:
-        self.doc, self.find = doc, find
+        self.doc, self.find = doc, Finder(find)
         self.sections: list[NodeSection] = []
         self.root_uuid: UUID | None = None
         self.default_timezone: str | None = None
@@ -319,7 +320,9 @@ class NodeReader:
             if section.kind != "timeseries":
                 continue
             if section.uuid is not None:
-                twin = uuids.setdefault(section.uuid, section)
+                # the root is a node as well, and its uuid the namespace of all that have a key
+                of_root = section.uuid == self.root_uuid
+                twin = self._section_of("/") if of_root else uuids.setdefault(section.uuid, section)
             elif section.key is not None or section.behind is None:
                 twin = keys.setdefault(section.key or section.path, section)
             else:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from smapd.config.plan import OtherSection
 from smapd.config.reader import Document, RawSection
-from smapd.options import OptionTable, edit_distance, hidden_keys, show
+from smapd.options import OptionTable, edit_distance, hidden_keys, open_urls, show
 from smapd.values import Severity
 
 TYPO: Final = 2
 """How many letters away an unknown section's name may be before it is taken for a known one."""
+
+_MATCHES: Final = re.compile(r"\s*(?:Metadata/|Properties/|(?i:has ))")
+"""What begins so is asked of everything, not of a place; conditions are the report's to read."""
+_WHERE: Final = re.compile(r"\swhere\s")
 
 _OF_NODES = ("type", "key", "uuid", "asset", "Description", "BufferSize")
 
@@ -44,8 +49,8 @@ def read_others(doc: Document, tables: Mapping[str, OptionTable]) -> Others:
         values, problems = table.parse(raw.values, doc.where(raw))
         doc.problems.extend(problems)
         kind = table.section.removesuffix("*")
-        hidden = hidden_keys(table, raw.values)
-        section = OtherSection(kind, raw.name, raw.line, values, raw.values, hidden)
+        hidden, urls = hidden_keys(table, raw.values), open_urls(table, raw.values)
+        section = OtherSection(kind, raw.name, raw.line, values, raw.values, hidden, urls)
         result.plain.append(section)
         if raw.name == "server":
             result.server = values
@@ -61,9 +66,10 @@ def check_resources(doc: Document, others: Others, known: Callable[[str], bool])
     by_name = {raw.name: raw for raw in doc.sections}
     for section in others.others:
         resource = section.options.get("ReportResource")
-        if not isinstance(resource, str) or "/" not in resource:
+        if not isinstance(resource, str) or "/" not in resource or _MATCHES.match(resource):
             continue
-        names = [name for name in resource.split("/") if name]
+        place = _WHERE.split(resource, maxsplit=1)[0]
+        names = [name for name in place.split("/") if name]
         plus = next((i for i, name in enumerate(names) if name.startswith("+")), len(names))
         path = "/" + "/".join(names[:plus])
         if not known(path):

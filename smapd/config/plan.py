@@ -30,7 +30,8 @@ class NodeSection:
     ``driver``: its class; None if it cannot be imported now, ``fault`` says why. ``options``: what
     its table read, secrets unresolved (see ``resolve``); without a table every key of the section.
     ``raw``: the section as it stands in the file, text, list or nested dict by key. ``hidden``: the
-    keys of ``raw`` that hold a secret's text. ``warnings``: of its option table.
+    keys of ``raw`` that hold a secret's text; ``urls``: those of URLs that may hold a key.
+    ``checked``: whether a table has read it. ``warnings``: of that table.
     """
 
     path: str
@@ -54,6 +55,8 @@ class NodeSection:
     options: Mapping[str, Any] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+    urls: frozenset[str] = frozenset()
+    checked: bool = False
     warnings: tuple[Problem, ...] = ()
 
 
@@ -63,7 +66,8 @@ class OtherSection:
 
     ``kind``: the section of its table ("report"), "" for an unknown one. ``name``: the whole header
     ("report 0"). ``options``: what the table read, secrets unresolved. ``raw``: as it stands in the
-    file. ``hidden``: the keys of ``raw`` that hold a secret's text.
+    file. ``hidden``: the keys of ``raw`` that hold a secret's text; ``urls``: those of URLs that
+    may hold a key.
     """
 
     kind: str
@@ -72,6 +76,7 @@ class OtherSection:
     options: Mapping[str, Any]
     raw: Mapping[str, Any]
     hidden: frozenset[str] = frozenset()
+    urls: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -129,12 +134,13 @@ def resolve(section: NodeSection | OtherSection) -> dict[str, Any]:
     if not unchecked:
         return resolve_values(section.options)
     return {
-        key: value if _is_structure(key) else _fetched(value, key)
+        key: value if is_structure(key) else _fetched(value, key)
         for key, value in section.options.items()
     }
 
 
-def _is_structure(key: str) -> bool:
+def is_structure(key: str) -> bool:
+    """Whether a key of a driver's section is the tree's, which takes its value as it stands."""
     return key in STRUCTURE or key == "Description" or key.startswith(("Metadata/", "Properties/"))
 
 

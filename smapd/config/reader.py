@@ -18,13 +18,15 @@ from configobj import ConfigObj, ConfigObjError, DuplicateError
 
 from smapd.config.syntax import split_value
 from smapd.errors import ConfigError
-from smapd.options import Where, show
+from smapd.options import Where, read_regular, show
 from smapd.values import Problem, Severity
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 LONGEST_LINE: Final = 64 * 1024
 LONGEST_HEAD: Final = 8 * 1024
 LONGEST_NAME: Final = 120
+DEEPEST: Final = 16
+"""Sections in sections: what walks them calls itself for each level."""
 
 _HEADER = re.compile(
     r"""\s*(?P<open>\[[\[\s]*)
@@ -104,8 +106,7 @@ def read(file: str | Path) -> Document:
     """
     name = str(file)
     try:
-        with open(file, "rb") as f:
-            data = f.read(MOST_BYTES + 1)
+        data = read_regular(file, MOST_BYTES)
     except FileNotFoundError:
         raise _unusable(name, "no such file.") from None
     except IsADirectoryError:
@@ -238,7 +239,9 @@ def _place(line: str, above: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     if depth != header["close"].count("]"):
         return (_NOBODY,), "as many ] as [ are needed."
     if above and above[0].startswith(_NOBODY) and depth > 1:
-        return (above[0], *[_NOBODY] * (depth - 1)), ""
+        return (above[0], _NOBODY), ""
+    if depth > DEEPEST:
+        return (_NOBODY,), f"nested deeper than {DEEPEST} levels. Write fewer [."
     if depth > len(above) + 1:
         return (_NOBODY,), f"nested too deep. Write a section with {depth - 1} [ above it."
     return place, ""

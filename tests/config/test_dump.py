@@ -9,7 +9,7 @@ from smapd.assembly import TABLES
 from smapd.config import attach_section, dump, load_plan, load_text
 from smapd.core import SmapInstance
 from smapd.errors import ConfigError
-from smapd.options import Option, secret
+from smapd.options import Option, secret, secret_url
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "configs"
 ROOT_UUID = "75503ac2-abf0-11e0-b7d6-0026bb56ec92"
@@ -21,6 +21,8 @@ class Meter:
         Option("Rate", float, 1.0, "rate"),
         Option("Password", secret, None, "password"),
         Option("Pin", secret, None, "pin"),
+        Option("Url", secret_url, None, "where"),
+        Option("Base", secret_url, None, "where else"),
     )
 
     def setup(self, opts):
@@ -170,6 +172,61 @@ def test_a_secrets_text_is_never_dumped():
         "[/m] Password: a secret. Move it to env:NAME or file:PATH first.",
         "[server] token: a secret. Move it to env:NAME or file:PATH first.",
     ]
+
+
+URLS = (
+    f"[/]\ntype = Collection\nuuid = {ROOT_UUID}\n\n"
+    "[/m]\ntype = some.Meter\nUrl = http://bob:hunter2@h/x?token=abc\nBase = http://h:81/\n\n"
+    "[report 0]\nReportDeliveryLocation = https://a.example/add/hunter2\n"
+    "ReportDeliveryLocation0 = env:URL\nReportDeliveryLocation1 = http://b.example\n"
+    "ReportResource = /+\n"
+)
+
+
+def test_a_url_that_may_hold_a_key_stands_in_a_file_and_not_on_a_screen():
+    """P-22: the file would not load without it."""
+    plan = plan_of(URLS)
+
+    shown = dump(plan, for_show=True)
+
+    assert dump(plan) == URLS
+    assert dump(tree_of(plan), must_hold_all=True) == URLS
+    assert shown == URLS.replace(
+        "Url = http://bob:hunter2@h/x?token=abc",
+        "# Url = http://h/***  (a secret: set it again, as env:NAME)",
+    ).replace(
+        "ReportDeliveryLocation = https://a.example/add/hunter2",
+        "# ReportDeliveryLocation = https://a.example/***  (a secret: set it again, as env:NAME)",
+    )
+
+
+def test_what_no_table_knows_is_hidden_on_a_screen_where_it_may_be_a_secret():
+    """P-22"""
+    text = (
+        f"[/]\ntype = Collection\nuuid = {ROOT_UUID}\n\n"
+        "[/m]\ntype = some.Free\nkey = m\nMetadata/Extra/Token = no secret\nPassword = hunter2\n"
+        "Token = env:TOKEN\nBypass = 3\nSite = http://h/x/y\nUrl = http://h/x?appid=hunter2\n"
+        "Urls = http://h/x, http://u:hunter2@h/x\n[[more]]\napi_key = hunter2\nx = 1\n\n"
+        "[other]\nAuthToken = hunter2\nx = 1\n"
+    )
+
+    class Free:
+        OPTIONS = None
+
+        def setup(self, opts):
+            """Nothing is made."""
+
+    plan = load_text(text, "f.ini", tables=TABLES, drivers=lambda name: Free)
+
+    shown = dump(plan, for_show=True)
+
+    assert dump(plan) == text
+    assert "hunter2" not in shown
+    hidden = [line.split(" = ")[0] for line in shown.splitlines() if line.startswith("# ")]
+    assert hidden == ["# Password", "# Url", "# Urls", "# api_key", "# AuthToken"]
+    assert set(text.splitlines()) - set(shown.splitlines()) == {
+        line for line in text.splitlines() if "hunter2" in line
+    }
 
 
 @pytest.mark.parametrize(

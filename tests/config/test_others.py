@@ -69,7 +69,9 @@ def test_a_report_section_has_typed_options():
 @pytest.mark.parametrize(
     "resource",
     ["/+", "/", "/a", "/a/", "/a/+", "a/s", "/a/s/+", "/+/Metadata/X", "/m/x/+", "/b",
-     "75503ac2-abf0-11e0-b7d6-0026bb56ec92"],
+     "75503ac2-abf0-11e0-b7d6-0026bb56ec92", "Metadata/Location/City = A/B", "has Metadata/X/Y",
+     "Has Properties/Timezone", "Properties/UnitofMeasure like k%/h", "/a where has Metadata/X/Y",
+     "/a/+ where Metadata/X/Y = a/b", "/a/+/Metadata/Extra/Use = x"],
 )  # fmt: skip
 def test_a_report_may_be_on_what_is_there_or_comes_from_a_driver(resource):
     """SM-23"""
@@ -80,7 +82,15 @@ def test_a_report_may_be_on_what_is_there_or_comes_from_a_driver(resource):
     )
 
 
-@pytest.mark.parametrize(("resource", "path"), [("/nope", "/nope"), ("/a/x/+", "/a/x")])
+@pytest.mark.parametrize(
+    ("resource", "path"),
+    [
+        ("/nope", "/nope"),
+        ("/a/x/+", "/a/x"),
+        ("/nope where has Metadata/X/Y", "/nope"),
+        ("/Metadata/X", "/Metadata/X"),
+    ],
+)
 def test_a_report_on_what_is_nowhere_is_refused(resource, path):
     """SM-23"""
     assert errors(

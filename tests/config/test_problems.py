@@ -2,13 +2,14 @@
 
 import os
 import sys
+from importlib.metadata import EntryPoints
 from pathlib import Path
 
 import pytest
 
 from smapd.assembly import TABLES
-from smapd.config import load_plan
-from smapd.errors import ConfigError
+from smapd.config import drivers, load_plan, load_text
+from smapd.errors import ConfigError, NoSuchDriver
 from smapd.values import Severity
 
 BAD = Path(__file__).parent / "bad"
@@ -84,3 +85,55 @@ def test_a_very_long_line_is_refused(tmp_path):
     file.write_text("[/]\nk = " + "x" * 70_000 + "\n")
 
     assert refused(file).startswith(f"{file}:2: a line longer than 64 KiB. Split it.")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    """SM-13"""
+    os.mkfifo(tmp_path / "f.ini")
+
+    assert refused(tmp_path / "f.ini") == (
+        f"{tmp_path}/f.ini: cannot be read: it is no regular file.\n"
+        "1 problem; nothing was started.\n"
+    )
+
+
+def test_a_type_that_many_sections_name_is_looked_for_once():
+    """SM-13: each look reads what is installed, and twenty thousand took a minute."""
+    looks = []
+
+    def find(name):
+        looks.append(name)
+        raise NoSuchDriver(f"there is no {name}.")
+
+    text = "[/]\nuuid = 75503ac2-abf0-11e0-b7d6-0026bb56ec92\n"
+    text += "".join(f"[/m{n}]\ntype = x.Meter{n % 2}\n" for n in range(100))
+
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "f.ini", tables=TABLES, drivers=find)
+
+    assert looks == ["x.Meter0", "x.Meter1"]
+    problems = [str(p) for p in caught.value.problems]
+    assert len(problems) == 100
+    assert problems[98].endswith(
+        "[/m98] type = x.Meter0: there is no x.Meter0. "
+        "Write Collection, Timeseries or a driver's dotted name."
+    )
+
+
+def test_what_is_installed_is_read_once_for_all_unknown_types(monkeypatch):
+    """SM-13"""
+    reads = []
+
+    def entry_points(**wanted):
+        reads.append(wanted)
+        return EntryPoints()
+
+    monkeypatch.setattr(drivers, "entry_points", entry_points)
+    text = "[/]\nuuid = 75503ac2-abf0-11e0-b7d6-0026bb56ec92\n"
+    text += "".join(f"[/m{n}]\ntype = meter{n}\n" for n in range(100))
+
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "f.ini", tables=TABLES)
+
+    assert len(caught.value.problems) == 100
+    assert len(reads) == 1

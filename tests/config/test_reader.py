@@ -218,3 +218,19 @@ def test_any_mixture_of_lines_is_read_with_the_right_lines(lines):
         assert not any("\x01" in key for key in section.values)
     if not any(p.severity is Severity.ERROR for p in doc.problems):
         assert len(doc.sections) == len({s.name for s in doc.sections})
+
+
+def test_sections_in_sections_end_at_sixteen_levels():
+    """SM-13: two thousand lines were enough to end a check with a traceback."""
+    text = "".join("[" * n + f"a{n}" + "]" * n + f"\nx = {n}\n" for n in range(1, 1001))
+
+    doc = parse(text + "[z]\nx = 1\n", "f.ini")
+
+    assert [str(p) for p in doc.problems] == [
+        f"f.ini:33: [{'[' * 16}a17{']' * 16}] nested deeper than 16 levels. Write fewer [."
+    ]
+    assert [s.name for s in doc.sections] == ["a1", "z"]
+    deepest = doc.sections[0].values
+    for n in range(2, 17):
+        deepest = deepest[f"a{n}"]
+    assert deepest == {"x": "16"}
