@@ -28,6 +28,10 @@ from twisted.internet.ssl import (
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from smapd.options import read_regular
+
+_MOST_PEM: Final = 1024 * 1024
+
 
 class TlsFilesUnusable(Exception):
     """A file of ClientCert, Key or CA cannot be used; the text says which, and why."""
@@ -170,7 +174,7 @@ def _key(path: Path) -> Any:
 
 def _read(option: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, _MOST_PEM)
     except OSError as error:
         why = error.strerror or "unreadable"
         raise TlsFilesUnusable(f"{option} = {path}: cannot be read: {why}") from error
