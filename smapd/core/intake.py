@@ -193,7 +193,7 @@ def _check_properties(where: str, stream: Timeseries, given: Any) -> None:
         if key in given and given[key] != own.get(key):
             raise BadRequest(
                 f"{where}: Properties: {key} is {_told(given[key])}, "
-                f"but {shown(stream.path)} has {_told(own.get(key))}."
+                f"but {shown(stream.path)} has {_told(own[key]) if key in own else 'none'}."
             )
 
 

@@ -10,6 +10,8 @@ import orjson
 
 from smapd.errors import BadRequest, TooLarge
 
+from .doubled import check_keys
+
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
@@ -64,7 +66,7 @@ def read_json(request: Request, most: int, *, any_label: bool = False) -> Any:
 
     ``most``: bytes that it may have, unpacked. ``any_label``: whatever its Content-Type says.
 
-    :raises BadRequest: if it is no JSON, or is labelled as something else.
+    :raises BadRequest: if it is no JSON, has a key twice, or is labelled as something else.
     :raises TooLarge: if it has more.
     """
     headers = request.requestHeaders
@@ -80,9 +82,11 @@ def read_json(request: Request, most: int, *, any_label: bool = False) -> Any:
     if not body:
         raise BadRequest("The body is empty. Send JSON.")
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as e:
         raise BadRequest(f"The body is not JSON: {e}.") from None
+    check_keys(body, value)
+    return value
 
 
 def unpack(body: bytes, most: int) -> bytes:

@@ -3,6 +3,10 @@
 Twisted's channel parses; this adds times and sizes. It keeps no timers: the site looks once a
 second at the deadline of each connection, which costs a request nothing.
 
+A client that asks and does not read holds one answer in memory, not many: its next request begins
+when the transport, which says so from 64 KiB on, is rid of what was written. What it has sent ahead
+by then is kept up to 16 KiB and one read of the socket; after that its socket is not read.
+
 What cannot be answered by a route (a head that is too long or malformed, a body that is too
 large) is refused: the error is written at once, what the client still sends is read and thrown
 away for a while, since closing on unread bytes would destroy the answer on its way.
@@ -19,11 +23,11 @@ from twisted.internet import protocol
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import HTTPChannel
 
 from smapd.errors import BadRequest, Busy, HeadersTooLong, SmapError, TooLarge, TooSlow, UriTooLong
 
-from .errors import body_of, headers_of, status_of
+from .errors import REASONS, body_of, headers_of, status_of
 from .gate import decoded
 from .listener import is_loopback
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 IDLE_S: Final = 60
 HEADERS_S: Final = 30
 BODY_BYTES_PER_S: Final = 32 * 1024
+"""The slowest client, sending or reading, that is waited for."""
 STALL_S: Final = 60
 """A client that takes nothing of its answer for so long is cut off."""
 DRAIN_S: Final = 5
@@ -55,6 +60,8 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
     _in_head = False
     """Whether the request line is complete and header lines follow."""
     _closing = False
+    _held: Any = None
+    """The request whose answer is written, but not yet taken by the client."""
 
     def connectionMade(self) -> None:
         """A client is here."""
@@ -67,6 +74,9 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone, or was shown out."""
         self.deadline_s = _FOREVER
+        if self._held is not None:  # it knows of no connection any more
+            self._held = None
+            del self.requests[0]
         self.site.closed(self)
         super().connectionLost(reason)
 
@@ -113,12 +123,16 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
         """The head is complete: a body is let come only if it will be wanted."""
         if self.is_refused:
             return
+        headers = self.requests[-1].requestHeaders
+        codings = headers.getRawHeaders(b"transfer-encoding")
+        if codings is not None and len(codings) != 1:
+            self.refuse(BadRequest("The request has more than one Transfer-Encoding header."))
+            return
         if self.length != 0:
             length = self.site.max_body if self.length is None else self.length
             if length > self.site.max_body:
                 self.refuse(TooLarge(f"The body has {length} bytes; {self.site.max_body} fit."))
                 return
-            headers = self.requests[-1].requestHeaders
             where = decoded(self._path.split(b"?", 1)[0])
             try:
                 self.site.gate.admit(self._command, where, headers, self.from_loopback)
@@ -132,8 +146,16 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
 
     def rawDataReceived(self, data: bytes) -> None:
         """A piece of a body, or of the next request while this one is answered."""
-        if not self.is_refused:
+        if self.is_refused:
+            return
+        if not self._handlingRequest:
             super().rawDataReceived(data)
+            return
+        # Twisted's own bound does not hold while the transport has paused us
+        ahead = b"".join((*self._dataBuffer, data))
+        self._dataBuffer = [ahead]
+        if len(ahead) > self._optimisticEagerReadSize:
+            self._networkProducer.pauseProducing()
 
     def allContentReceived(self) -> None:
         """The request is complete."""
@@ -144,7 +166,20 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """The answer is written; the next request may begin, and may be here already."""
+        """The answer is written; once it is taken, the next request may begin, or be here."""
+        if not self._waitingForTransport:
+            self._done(request)
+            return
+        unsent = 0 if request.in_pieces else request.sentLength
+        self.site.untaken(self, unsent)
+        if self.persistent:
+            self._held = request
+        else:
+            self._done(request)
+            self._closing = True
+        self._wait(STALL_S + unsent / BODY_BYTES_PER_S)
+
+    def _done(self, request: Any) -> None:
         self._answering = False
         self._between = True
         self._wait(IDLE_S)
@@ -163,6 +198,10 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
         if self._answering:
             self.deadline_s = _FOREVER
         super().resumeProducing()
+        held, self._held = self._held, None
+        if held is not None:
+            self.site.taken(self)
+            self._done(held)
 
     def refuse(self, error: SmapError) -> None:
         """Answer with this error in place of the request that is coming in, and close."""
@@ -241,7 +280,7 @@ def refusal(site: Site, error: SmapError, has_body: bool = True) -> bytes:
     body = body_of(error)
     return b"HTTP/1.1 %d %b\r\n%b%bContent-Type: application/json\r\n%b%b" % (
         status,
-        RESPONSES.get(status, b"Unknown"),
+        REASONS.get(status, b"Unknown"),
         site.head_lines(),
         headers_of(error, status),
         b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body),

@@ -11,6 +11,7 @@ says has none: its device is asked each time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.defer import Deferred
@@ -31,7 +32,7 @@ from smapd.values import ActuationRequest, Gap, Json, Reading
 
 from .encoding import encode
 from .errors import answer, answer_bug, shield
-from .history import Range, page, wanted
+from .history import MOST_TEXTS, Range, page, wanted
 from .stream import Pacer
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class Data(Resource):  # type: ignore[misc, unused-ignore]
         if self._readings is None:
             raise BadRequest("No readings are kept here.", hint="Set [server] History.")
         stream: ITimeseries = node
+        if stream.data_type == "string":  # one may have 64 KiB
+            asked = replace(asked, limit=min(asked.limit, MOST_TEXTS))
 
         def told(found: tuple[list[Reading], list[Gap]]) -> None:
             shown, beside = page(asked, *found)

@@ -38,6 +38,9 @@ _NOTES = (
     "value and <code>Error</code>. <code>GET /jobs?full=1</code> adds uuid, State and Error.",
     "A NaN or infinity is <code>null</code> in Readings and named in <code>NonFinite</code>: "
     "<code>[[index, &quot;NaN&quot;]]</code>.",
+    "POST /readings takes all of a body or nothing. A key that an object has twice, one that may "
+    "be misspelt, a uuid that is nobody&#39;s, another unit or ReadingType: 400. A time is any "
+    "number of milliseconds of 64 bits, before 1970 and far ahead too.",
 )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES
 
 from smapd import errors
 
@@ -70,6 +71,9 @@ BUGS: Final[frozenset[type[errors.SmapError]]] = frozenset(
     }
 )
 """Classes of starting up and of the command line: in a request they are a bug, 500."""
+
+REASONS: Final[Mapping[int, bytes]] = RESPONSES | {431: b"Request Header Fields Too Large"}
+"""The words after each status; Twisted's table lacks one that we send."""
 
 RETRY_AFTER_S: Final = 1
 _MAX_MESSAGE = 1000

@@ -1,10 +1,10 @@
 """Readings of the past: ``GET /data/PATH?from&to&limit&order``, read from the journal.
 
 ``from`` and ``to`` are milliseconds since 1970 or ISO 8601 with a zone; ``from`` belongs to the
-range, ``to`` does not. ``limit`` is 1,000 unless given, 10,000 at most. ``order`` is asc or desc.
-The answer is the node's, with the readings of the range; ``Next`` is there if more follow, and is
-what to give as ``from`` (as ``to``, with order=desc) to get them. With ``gaps=1``, ``Gaps`` tells
-what is missing: ``[{From: [seq, ms], To: [seq, ms], Count, Why}]``.
+range, ``to`` does not. ``limit`` is 1,000 unless given, 10,000 at most, 200 of texts. ``order`` is
+asc or desc. The answer is the node's, with the readings of the range; ``Next`` is there if more
+follow, and is what to give as ``from`` (as ``to``, with order=desc) to get them. With ``gaps=1``,
+``Gaps`` tells what is missing: ``[{From: [seq, ms], To: [seq, ms], Count, Why}]``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from smapd.values import Gap, Json, Reading
 
 USUAL: Final = 1_000
 MOST: Final = 10_000
+MOST_TEXTS: Final = 200
 _KEYS: Final = (b"from", b"to", b"limit", b"order", b"gaps")
 _FAR_MS: Final = 2**63 - 1
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)

@@ -1,15 +1,20 @@
 """Opening the port, with TLS where the listener has a certificate."""
 
+# Twisted's own methods have no types.
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
 import errno
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IOpenSSLContextFactory
+from twisted.python import log
 
 from smapd.errors import ListenError
+from smapd.options import read_regular
 
 from .listener import Listener
 
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 
 _PEM_HINT: Final = "Give a file that begins with -----BEGIN."
 _MOST_PEM: Final = 1024 * 1024
+_CHATTER: Final = {"log_namespace": "twisted.internet.tcp"}
+"""Makes what Twisted says of a port that opens or closes known as Twisted's chatter."""
 _WHY: Final = {
     errno.EADDRINUSE: "it is in use by another program",
     errno.EACCES: "this user may not; ports below 1024 are for root",
@@ -38,13 +45,15 @@ def listen(reactor: Any, site: Site, listener: Listener) -> Deferred[IListeningP
     try:
         if listener.certificate is not None and listener.private_key is not None:
             options = tls_options(listener.certificate, listener.private_key)
-            port = reactor.listenSSL(listener.port, site, options, **where)
+            begin = partial(reactor.listenSSL, listener.port, site, options, **where)
         else:
-            port = reactor.listenTCP(listener.port, site, **where)
+            begin = partial(reactor.listenTCP, listener.port, site, **where)
+        port: Any = log.callWithContext(_CHATTER, begin)
     except ListenError as error:
         return fail(error)
     except CannotListenError as error:
         return fail(ListenError(_sentence(listener, error)))
+    port.connectionLost = partial(log.callWithContext, _CHATTER, port.connectionLost)
     site.bound_port = port.getHost().port
     return succeed(port)
 
@@ -101,8 +110,7 @@ def tls_options(certificate: str, private_key: str) -> IOpenSSLContextFactory:
 
 def _read(key: str, path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read(_MOST_PEM)
+        return read_regular(path, _MOST_PEM)
     except OSError as error:
         raise ListenError(
             f"{key} {path} cannot be read: {error.strerror}.",

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web import server
-from twisted.web.http import RESPONSES
 
 from smapd.errors import Busy, TooLarge
 from smapd.values import Principal
 
-from .errors import answer_bug
+from .errors import REASONS, answer_bug
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -44,6 +43,9 @@ class Request(server.Request):  # type: ignore[misc, unused-ignore]
     """The Allow line of an answer 405 or 501, with its line end."""
     extra_headers = b""
     """Header lines that belong to the answer when it is one of success."""
+
+    in_pieces = False
+    """Whether the answer is written bit by bit, as the client takes it."""
 
     _received = 0
 
@@ -113,6 +115,7 @@ class Request(server.Request):  # type: ignore[misc, unused-ignore]
 
         In chunks for HTTP/1.1; an older client gets it up to the end of the connection.
         """
+        self.in_pieces = True
         headers = b"Content-Type: %b\r\n%b" % (kind, headers)
         if self.clientproto == b"HTTP/1.1":
             if not self.wants_head:
@@ -140,7 +143,7 @@ class Request(server.Request):  # type: ignore[misc, unused-ignore]
         self.site.counts.answered(status)
         return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (
             status,
-            RESPONSES.get(status, b"Unknown"),
+            REASONS.get(status, b"Unknown"),
             self.site.head_lines(),
             headers,
             b"" if self.channel.persistent else b"Connection: close\r\n",

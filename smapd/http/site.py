@@ -30,6 +30,8 @@ from .timers import Timers
 
 BODIES_AT_ONCE: Final = 4
 """So many bodies of the largest size may be in memory together."""
+MOST_UNTAKEN: Final = 64 * 1024 * 1024
+"""Bytes of answers that clients may leave lying with us, all together."""
 _SWEEP_S: Final = 1.0
 
 
@@ -41,6 +43,7 @@ class Counts:
         self.incidents = 0
         self.refused = 0
         self.surplus = 0
+        self.cut_off = 0
 
     def answered(self, status: int) -> None:
         """One answer of this status has begun."""
@@ -64,6 +67,8 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
         self.is_closing = False
         self._clock = clock
         self._connections: set[Channel] = set()
+        self._untaken: dict[Channel, int] = {}
+        self._untaken_bytes = 0
         self._bodies = Budget(BODIES_AT_ONCE * listener.max_body)
         self._pacer = Pacer(clock)
         self._data = Data(parts.tree, self._pacer, parts.actuators, parts.readings)
@@ -103,6 +108,7 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
     def closed(self, channel: Channel) -> None:
         """A client's connection is over."""
         self._connections.discard(channel)
+        self.taken(channel)
         if not self._connections:
             if self._sweeper is not None:
                 self._sweeper.cancel()
@@ -110,6 +116,23 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
             emptied, self._emptied = self._emptied, []
             for done in emptied:
                 done.callback(None)
+
+    def untaken(self, channel: Channel, size: int) -> None:
+        """An answer of ``size`` bytes lies here until this client takes it, or is gone.
+
+        When there is too much of that, the clients that have let theirs lie longest are cut off.
+        """
+        self._untaken[channel] = size
+        self._untaken_bytes += size
+        while self._untaken_bytes > MOST_UNTAKEN and len(self._untaken) > 1:
+            slowest = next(iter(self._untaken))
+            self.taken(slowest)
+            self.counts.cut_off += 1
+            slowest.abort()
+
+    def taken(self, channel: Channel) -> None:
+        """Nothing lies here for this client any more."""
+        self._untaken_bytes -= self._untaken.pop(channel, 0)
 
     def close(self, within_s: float = 1.0) -> Deferred[None]:
         """Take no more requests; fires when those under way are answered.
@@ -203,6 +226,8 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
             "answers": {str(status): n for status, n in sorted(counts.by_status.items())},
             "refused": counts.refused,
             "surplus_connections": counts.surplus,
+            "untaken_bytes": self._untaken_bytes,
+            "cut_off": counts.cut_off,
             "incidents": counts.incidents,
         }
 

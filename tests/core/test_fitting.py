@@ -25,6 +25,8 @@ from smapd.core.fitting import (
 )
 from smapd.values import GOOD, Level, Quality, bad
 
+LONG = "a long goes from -9223372036854775808 to 9223372036854775807"
+
 
 class Colour(enum.IntEnum):
     RED = 3
@@ -64,10 +66,17 @@ def test_a_long_takes_whole_numbers(value: Any, kept: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        (2**63, "a long has 64 bits; this number has 64"),
+        (2**63, f"{LONG}; 9223372036854775808 is beyond"),
+        (-(2**63) - 1, f"{LONG}; -9223372036854775809 is beyond"),
+        (2**64, "a long has 64 bits; this number has 65"),
+        (2.0**64, f"{LONG}; 1.8446744073709552e+19 is beyond"),
+        (-1e300, f"{LONG}; -1e+300 is beyond"),
+        (-(2.0**63), "a long takes whole numbers, not float -9.22"),
+        (math.inf, "a long takes whole numbers, not float inf"),
+        (math.nan, "a long takes whole numbers, not float nan"),
         (-(2**70), "a long has 64 bits; this number has 71"),
         (10**5000, "a long has 64 bits; this number has 16610"),
-        (np.uint64(2**63), "a long has 64 bits; this number has 64"),
+        (np.uint64(2**63), f"{LONG}; 9223372036854775808 is beyond"),
         (1.5, "a long takes whole numbers, not float 1.5"),
         (3.0, "a long takes whole numbers, not float 3.0"),
         (np.float32(3), "a long takes whole numbers, not a float32"),
@@ -127,7 +136,7 @@ def test_a_double_takes_nan() -> None:
 )
 def test_a_double_refuses_the_rest(value: Any) -> None:
     """SM-06"""
-    with pytest.raises(Unfit, match=r"double (takes numbers|has 64 bits)"):
+    with pytest.raises(Unfit, match=r"double (takes numbers|has 64 bits|goes)"):
         fit_double(value)
 
 
@@ -166,7 +175,7 @@ def test_a_quality_is_one_of_ours_and_its_reason_is_cut() -> None:
 
 def test_a_sequence_number_is_whole() -> None:
     assert fit_seqno(np.int32(5)) == 5
-    for seqno in (1.0, True, "1", 2**64):
+    for seqno in (1.0, True, "1", 2**63, 2**64):
         with pytest.raises(Unfit, match="a sequence number"):
             fit_seqno(seqno)
 

@@ -17,6 +17,11 @@ from smapd.http.routes import ROUTES
 ONE = {"/a/n": {"Readings": [[1_700_000_000_000, 5]]}}
 
 
+def packed(body: bytes) -> bytes:
+    """As gzip, without a time in it: the test's name is made of it."""
+    return gzip.compress(body, mtime=0)
+
+
 @pytest.mark.parametrize("target", ["/", "//"])
 def test_the_root_is_exactly_as_recorded(served: Any, target: str) -> None:
     """SM-20: GET / names data, docs and reports, and has a length."""
@@ -150,8 +155,8 @@ def test_readings_are_in_the_tree_when_the_answer_comes(served: Any) -> None:
 @pytest.mark.parametrize(
     ("label", "pack"),
     [
-        ("gzip", gzip.compress),
-        ("x-gzip", gzip.compress),
+        ("gzip", packed),
+        ("x-gzip", packed),
         ("gzip", zlib.compress),
         ("deflate", zlib.compress),
         ("identity", bytes),
@@ -185,8 +190,8 @@ def test_packed_readings_are_unpacked(served: Any, label: str, pack: Any) -> Non
         ),
         (b"{}", {"Content-Encoding": "br"}, 400, "The body is packed as br."),
         (b"{}", {"Content-Encoding": "gzip"}, 400, "The body is not gzip"),
-        (gzip.compress(b"{}")[:-3], {"Content-Encoding": "gzip"}, 400, "The packed body is cut"),
-        (gzip.compress(b"{}") + b"x", {"Content-Encoding": "gzip"}, 400, "The packed body is cut"),
+        (packed(b"{}")[:-3], {"Content-Encoding": "gzip"}, 400, "The packed body is cut"),
+        (packed(b"{}") + b"x", {"Content-Encoding": "gzip"}, 400, "The packed body is cut"),
         (b'{"/nope": {"Readings": [[1, 2]]}}', {}, 404, "No such timeseries or collection: /nope"),
         (b'{"/a/n": {"Readings": [[1, 2.5]]}}', {}, 400, "/a/n: Readings[0]"),
         (b'{"/a/n": 1}', {}, 400, "/a/n: "),

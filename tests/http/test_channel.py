@@ -12,6 +12,8 @@ from smapd.http import channel as limits
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 GET = HEAD + b"\r\n"
 POST = b"POST /readings HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+IDENTITY = b"Transfer-Encoding: identity\r\n"
 
 
 def status(wire: Any) -> int:
@@ -60,6 +62,10 @@ def tick(served: Any, seconds: int) -> None:
         (HEAD + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400, "bad_request"),
         (HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "bad_request"),
         (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 400, "bad_request"),
+        (HEAD + CHUNKED + CHUNKED + b"\r\n0\r\n\r\n", 400, "bad_request"),
+        (HEAD + IDENTITY + CHUNKED + b"\r\n0\r\n\r\n", 400, "bad_request"),
+        (HEAD + CHUNKED + IDENTITY + b"\r\n0\r\n\r\n", 400, "bad_request"),
+        (HEAD + IDENTITY + IDENTITY + b"\r\n", 400, "bad_request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "bad_request"),
         (POST + b"Content-Length: 16777217\r\n\r\n", 413, "too_large"),
         (POST + b"Content-Length: 99999999999999999999\r\n\r\n", 413, "too_large"),
@@ -84,6 +90,22 @@ def test_what_is_too_long_or_malformed_is_told_so(
             tick(served, limits.DRAIN_S + 1)
             assert wire.is_closed
     assert served.site.counts.incidents == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "line"),
+    [
+        (HEAD + b"X: y\r\n" * 600 + b"\r\n", b"HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+        (b"GET /" + b"x" * 20_000, b"HTTP/1.1 414 Request-URI Too Long\r\n"),
+    ],
+)
+def test_a_refusal_names_its_status(served: Any, sent: bytes, line: bytes) -> None:
+    """SEC-06: in the words of its RFC."""
+    wire = served.connect()
+
+    wire.protocol.dataReceived(sent)
+
+    assert wire.value().startswith(line)
 
 
 def test_a_head_that_is_refused_has_no_body(served: Any) -> None:

@@ -107,7 +107,6 @@ def test_a_collections_metadata_is_in_plus_once_where_it_was_set(served: Any) ->
         ("/data/%C3%BC", "/ü"),
         ("/data/..", "/.."),
         ("/data/a%00b", "/a\0b"),
-        ("/data/a?from=1", None),
     ],
 )
 def test_what_is_not_there_is_404_with_the_original_sentence(

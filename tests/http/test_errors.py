@@ -10,7 +10,7 @@ import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
 from smapd import errors
-from smapd.http.errors import BUGS, STATUS, body_of, status_of
+from smapd.http.errors import BUGS, REASONS, STATUS, body_of, status_of
 
 DOCUMENTED = {500, 501, 502, 503, 504, 507}
 
@@ -31,6 +31,7 @@ def test_every_error_has_its_status(kind: type[errors.SmapError]) -> None:
     assert (kind in STATUS) != (kind in BUGS), f"{kind.__name__}: give it a place in http/errors.py"
     if kind in STATUS:
         assert 400 <= STATUS[kind] < 500 or STATUS[kind] in DOCUMENTED - {500}
+        assert STATUS[kind] in REASONS
 
 
 def test_every_code_is_one_errors_alone() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import errno
+import io
 import ipaddress
 import json
+import select
 import socket
 import ssl
 import subprocess
@@ -15,16 +17,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.python.failure import Failure
 
 from smapd.errors import ListenError
 from smapd.http import Listener, listen
 from smapd.http.ports import tls_options
+from smapd.runtime.logs import start_logging
 
 TOKEN = "0123456789abcdef" * 4
 
@@ -191,6 +197,17 @@ class Running:
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         return context.wrap_socket(sock, server_hostname="127.0.0.1") if context else sock
 
+    def memory_bytes(self) -> int:
+        """What the process has of the machine's memory."""
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    def untaken_bytes(self, context: ssl.SSLContext | None = None) -> int:
+        """What its /status says of answers that no client takes."""
+        with self.connect(context) as sock:
+            sock.sendall(b"GET /status HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            told = json.loads(read_all(sock).partition(b"\r\n\r\n")[2])
+        return int(told["http"]["untaken_bytes"])
+
     def stop(self) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -301,3 +318,90 @@ def test_a_large_tree_arrives_whole_at_a_slow_reader(running: Any) -> None:
             data += piece
 
     assert len(json.loads(data.partition(b"\r\n\r\n")[2])) == 5011
+
+
+# --- a client that does not read
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("secure", [False, True])
+def test_answers_that_no_one_reads_do_not_gather(
+    running: Any, tmp_path: Path, secure: bool
+) -> None:
+    """SEC-06: 1,000 answers of 80 kB, asked for and left lying, cost one; then all can be read."""
+    certificate, key = make_certificate(tmp_path, "a")
+    server = running("127.0.0.1", "", *((certificate, key) if secure else ()))
+    context = ssl.create_default_context(cafile=certificate) if secure else None
+    ask = b"GET /data/c0/+ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with server.connect(context) as sock:
+        sock.sendall(ask)
+        first = b""
+        while not first.endswith((b"]}}", b"0\r\n\r\n")):
+            first += sock.recv(1_000_000)
+        before = server.memory_bytes()
+
+        sock.sendall(ask * 1000)
+        # a request each, so the server gets on meanwhile; usually the first finds it stuck
+        untaken = [server.untaken_bytes(context) for _ in range(50)]
+        grown = server.memory_bytes() - before
+
+        assert grown < 16e6
+        assert 50_000 < untaken[-1] < 200_000
+        sock.sendall(b"GET /data HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        count, tail = 0, b""
+        while piece := sock.recv(1_000_000):
+            tail += piece
+            count += tail.count(b"HTTP/1.1 200 OK")
+            tail = tail[-14:]
+    assert count == 1001
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", [b"/data/+", b"/data/c0/+", b"/data"])
+def test_requests_behind_an_answer_that_no_one_reads_stay_outside(
+    running: Any, path: bytes
+) -> None:
+    """SEC-06: the socket is not read on, so the client cannot send on; memory stays as it is."""
+    server = running("127.0.0.1")
+    asks = (b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path) * 20_000
+    before = server.memory_bytes()
+    with server.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        sock.setblocking(False)
+
+        sent = 0
+        while sent < 40e6 and select.select([], [sock], [], 1.0)[1]:
+            sent += sock.send(asks)
+
+        assert sent < 40e6
+        assert server.memory_bytes() - before < 16e6
+
+
+# --- the log
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("level", "lines"), [("info", 0), ("debug", 2)])
+def test_a_port_opens_and_closes_without_a_word_of_twisted(
+    served: Any, level: str, lines: int
+) -> None:
+    """SM-20: the daemon says itself where it listens; at level debug Twisted's lines are there."""
+    from twisted.internet import reactor
+
+    stream = io.StringIO()
+
+    def begin(observers: list[ILogObserver], redirectStandardIO: bool) -> None:
+        for observer in observers:
+            globalLogPublisher.addObserver(observer)
+
+    log = start_logging(stream, level=level, take_prints=False, begin=begin)
+    opened: list[Any] = []
+
+    listen(reactor, served.site, Listener(port=0)).addCallback(opened.append)
+    # what stopListening() does in the next turn of the reactor, which does not run here
+    opened[0].stopReading()
+    opened[0].connectionLost(Failure(ConnectionDone()))
+    log.stop()
+
+    assert stream.getvalue().count("\n") == lines
