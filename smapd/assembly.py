@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -75,7 +75,10 @@ if TYPE_CHECKING:
 TABLES: Final = (*http.TABLES, *reports.TABLES, *runtime.TABLES, *storage.TABLES)
 
 PATIENCE_S: Final = 4.0
-"""How long the start waits, in all, for drivers whose ``setup`` does not return."""
+"""How long the start waits, in all, for the drivers to be set up."""
+
+PATIENCE_ALONE_S: Final = 1.0
+"""How long for one of them."""
 
 ANSWERS_END_S: Final = 0.8
 """How long open answers may take to finish at a stop."""
@@ -83,6 +86,8 @@ ANSWERS_END_S: Final = 0.8
 CONTROL_POOL: Final = "disk-control"
 LOOK_AT_POLLS_S: Final = 2.0
 """How often the tree is told what is wrong with the drivers' polls."""
+LOOK_AT_DATA_DIR_S: Final = 10.0
+"""How often it is looked whether the data directory is still the one that is locked."""
 LOOK_S: Final = 10.0
 """How often the disk threads are looked at where no supervisor says."""
 
@@ -124,6 +129,8 @@ class Daemon:
         self._reactor, self._settings = reactor, settings
         self._server = dict(plan.server) if plan is not None else _defaults()
         self._data_dir = DataDir(settings.data_dir or self._server["DataDir"])
+        self._data_dir_lost = ""
+        self._looks_at_data_dir: Repeating | None = None
         self._sites: list[tuple[http.Site, IListeningPort]] = []
         self._late: dict[str, str] = {}
         self._looks: Repeating | None = None
@@ -190,7 +197,7 @@ class Daemon:
             inst.uuid_root,
         )
         children = [
-            Child("data directory", self._data_dir.open, self._data_dir.close, None),
+            Child("data directory", self._open_data_dir, self._data_dir.close, None),
             Child("threads", run.threads.start, self._stop_threads, 1.5),
             Child("definitions", self._open_control, self._close_control, None),
             Child("journal", self.readings.start, self.readings.stop, None),
@@ -216,6 +223,11 @@ class Daemon:
         return self.service.stop()
 
     # --- what is kept
+
+    def _open_data_dir(self) -> None:
+        self._data_dir.open()
+        for note in self._data_dir.notes:
+            self.log.warn("{note}", note=note)
 
     async def _open_control(self) -> None:
         try:
@@ -381,19 +393,34 @@ class Daemon:
             self.inst.set_error(path, text)
 
     async def _set_up(self, drivers: list[DriverSection]) -> None:
-        """In file order, one after another; one that does not return is not waited for."""
+        """In file order, one after another; one that does not return is not waited for.
+
+        When the patience with all but ends, the rest is set up side by side.
+        """
         clock = self.run.clock
-        patience_ends = clock.seconds() + PATIENCE_S
-        for driver in drivers:
-            done = Deferred.fromCoroutine(driver.set_up())
+        patience_ends = clock.seconds() + PATIENCE_S - PATIENCE_ALONE_S
+        for n, driver in enumerate(drivers):
             left_s = patience_ends - clock.seconds()
-            if not await self._within(done, left_s):
+            if left_s <= 0 and n:
+                rest = [self._set_up_beside(late) for late in drivers[n:]]
+                if not await self._within(DeferredList(rest), PATIENCE_ALONE_S):
+                    text = "the start goes on; {count} more drivers are still being set up"
+                    self.log.info(text, count=sum(not done.called for done in rest))
+                return
+            done = self._set_up_beside(driver)
+            in_time = await self._within(done, min(left_s, PATIENCE_ALONE_S))
+            if not in_time and left_s >= PATIENCE_ALONE_S:
                 self.log.warn(
                     "{driver}: setup has not returned yet; the start goes on without it",
                     driver=driver.path,
                 )
 
-    async def _within(self, done: Deferred[None], limit_s: float) -> bool:
+    def _set_up_beside(self, driver: DriverSection) -> Deferred[None]:
+        done = Deferred.fromCoroutine(driver.set_up())
+        self.run.clock.background(done, f"set-up of {driver.path}")
+        return done
+
+    async def _within(self, done: Deferred[Any], limit_s: float) -> bool:
         """Whether it was done in time; it goes on in any case."""
         first: Deferred[bool] = Deferred()
 
@@ -469,11 +496,26 @@ class Daemon:
 
     def _watch(self) -> None:
         self.watchdog.start()
+        self._looks_at_data_dir = self.run.clock.every(LOOK_AT_DATA_DIR_S, self._look_at_data_dir)
         self.reactor_lag.start()
         self.disk_writes.start()
 
     def _unwatch(self) -> None:
         self.watchdog.stop()
+        if self._looks_at_data_dir is not None:
+            self._looks_at_data_dir.stop()
+
+    def _look_at_data_dir(self) -> Deferred[None]:
+        # on a disk thread: a file system that is gone may hang
+        lost = self.run.threads.to_pool(CONTROL_POOL, self._data_dir.lost)
+        return lost.addCallback(self._data_dir_is)
+
+    def _data_dir_is(self, lost: str) -> None:
+        before, self._data_dir_lost = self._data_dir_lost, lost
+        if lost and lost != before:
+            self.log.error("{lost} What is kept from now on is lost. Restart smapd.", lost=lost)
+        elif before and not lost:
+            self.log.warn("data directory {path} is back", path=str(self._data_dir.path))
         self.reactor_lag.stop()
         self.disk_writes.stop()
 
@@ -534,7 +576,7 @@ class Daemon:
 
     def _why_unhealthy(self) -> str:
         stuck = self.watchdog.stuck
-        return f"{', '.join(stuck)} does not move." if stuck else ""
+        return f"{', '.join(stuck)} does not move." if stuck else self._data_dir_lost
 
     # --- what it says of itself
 

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 from smapd.values import Problem, Severity
 
-
 _LONGEST_CAUSE = 1000  # letters of a foreign exception's text; a driver's may hold a whole dump
 
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.real
 ROOT = "[/]\nuuid = 75503ac2-abf0-11e0-b7d6-0026bb56ec92\nProperties/Timezone = UTC\n"
 
 DRIVERS = """
+import asyncio
 import sys
 from twisted.internet.defer import Deferred, fail
 from smapd.driver import (
@@ -113,6 +114,31 @@ class PollArity(Healthy):
     def read(self, value): ...
 
 
+class SetupCancelled(SmapDriver):
+    def setup(self, opts):
+        raise asyncio.CancelledError
+
+
+class StartInterrupted(Healthy):
+    def start(self):
+        raise KeyboardInterrupt
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise KeyError("no text")
+
+
+class PollMute(Healthy):
+    def read(self):
+        raise Mute
+
+
+class PollDumps(Healthy):
+    def read(self):
+        raise ValueError("line 1\\nline 2 \\x1b[2J" + "x" * 1_000_000)
+
+
 class PollExits(Healthy):
     def read(self):
         sys.exit(3)
@@ -195,6 +221,11 @@ SENTENCES = {
     "site_faults.PollBad": "PollBad.read failed: BadReading: register 7 holds 65535",
     "site_faults.PollUnknownPath": "PollUnknownPath.read failed: NoSuchPath: ",
     "site_faults.PollArity": "PollArity.read() missing 1 required positional argument: 'value'",
+    "site_faults.SetupCancelled": "setup failed: CancelledError",
+    "site_faults.StartInterrupted": "start failed: KeyboardInterrupt",
+    "site_faults.PollMute": "PollMute.read failed: Mute: (its text cannot be made: its __str__ "
+    "raised KeyError)",
+    "site_faults.PollDumps": "PollDumps.read failed: ValueError: line 1 line 2 \\x1b[2Jxxx",
     "site_faults.PollExits": "PollExits.read failed: SystemExit: 3",
     "site_faults.TwistedSetup": "setup failed: OSError: no route to host",
     "site_faults.TwistedPoll": "TwistedPoll.read failed: ValueError: not a number",
@@ -261,6 +292,7 @@ def test_each_fault_has_its_sentence_in_the_tree_and_in_status(
     assert SENTENCES[driver] in status["error"]
     assert shown.startswith(f"[{place(driver)}] ")
     assert "\n" not in shown
+    assert len(shown) < 1_100
     assert "Traceback" not in shown
 
 
@@ -292,6 +324,8 @@ def test_each_fault_is_told_once_in_the_log(daemon: DaemonProcess) -> None:
     assert daemon.text().count("register 7 holds 65535") == 1
     assert daemon.text().count("10.0.0.7:502 does not answer") == 1
     assert daemon.text().count("setup failed: KeyError: 'Address'") == 1
+    assert daemon.text().count("Mute: (its text cannot be made") == 1
+    assert max(map(len, daemon.text().splitlines())) < 66 * 1024
 
 
 def test_a_stop_that_raises_stops_nobody_from_stopping(folder: Path) -> None:

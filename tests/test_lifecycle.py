@@ -242,6 +242,22 @@ def test_a_setup_that_hangs_stops_nobody(drivers: Path) -> None:
         assert daemon.stop(12) == 0
 
 
+def test_a_data_directory_that_goes_away_is_noticed(tmp_path: Path) -> None:
+    """SM-40: within ten seconds, by a line of the log and by /healthz, until it is back."""
+    with DaemonProcess(ONE) as daemon:
+        here, aside = daemon.data_dir, tmp_path / "aside"
+        here.rename(aside)
+        eventually(lambda: daemon.get("/healthz").status == 503)
+        unwell = daemon.get("/healthz").body.decode()
+        aside.rename(here)
+        eventually(lambda: daemon.get("/healthz").status == 200)
+
+        assert "was removed or moved away" in unwell
+        assert daemon.text().count("was removed or moved away") == 1
+        assert f"data directory {here} is back" in daemon.text()
+        assert daemon.stop(12) == 0
+
+
 def test_a_poll_that_raises_is_called_again(drivers: Path) -> None:
     """SM-08: its traceback is in the log, and the next beat still comes."""
     with DaemonProcess(ROOT + "[/f]\ntype = site_drivers.FailsInPoll\n", path=[drivers]) as daemon:

@@ -12,6 +12,7 @@ from smapd.errors import SmapError
 from smapd.options import Option, duration
 from smapd.runtime.guard import failure_of
 from smapd.runtime.periodic import periodic_call
+from smapd.runtime.words import text_of
 
 from .base import SmapDriver
 
@@ -112,7 +113,7 @@ class AsyncDriver(SmapDriver):
         problem = None if task.cancelled() else task.exception()
         name = getattr(task.get_coro(), "__qualname__", "a task")
         if isinstance(problem, SmapError):
-            _log.warn("{name} ended: {error}", name=name, error=str(problem))
+            _log.warn("{name} ended: {error}", name=name, error=text_of(problem))
         elif problem is not None:
             _log.failure("{name} ended", failure_of(problem), name=name)
 

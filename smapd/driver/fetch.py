@@ -24,6 +24,7 @@ from smapd.options import (
     url,
 )
 from smapd.runtime.periodic import periodic_call
+from smapd.runtime.words import named
 
 from .base import SmapDriver
 from .transfer import Credentials, NotNow, Transfer, Validators, shown
@@ -173,8 +174,7 @@ class FetchDriver(SmapDriver):
         except SmapError:
             raise
         except (ValueError, LookupError, EOFError) as error:
-            why = f"{type(error).__name__}: {error}"[:500]
-            raise BadReading(f"{shown(address)} cannot be read: {why}") from error
+            raise BadReading(f"{shown(address)} cannot be read: {named(error, 500)}") from error
         # only now: what could not be read is to come again
         self._known = (address, body.validators)
 

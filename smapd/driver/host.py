@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -13,7 +14,8 @@ from twisted.python.failure import Failure
 
 from smapd.core import Scope
 from smapd.errors import DriverFailed
-from smapd.runtime import CallOwner
+from smapd.runtime import CallOwner, attempt
+from smapd.runtime.words import sentence_of, text_of
 
 from .asynchronous import AsyncDriver
 from .base import SmapDriver
@@ -21,6 +23,11 @@ from .base import SmapDriver
 T = TypeVar("T")
 
 _TWO = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fell:
+    failure: Failure
 
 
 class DriverHost:
@@ -104,16 +111,16 @@ class DriverHost:
         return Deferred.fromCoroutine(self._on_reactor(step))
 
     async def _on_reactor(self, step: str) -> None:
-        try:
-            result = self._charged(lambda: self._owned(self._begin, step))
-            if inspect.iscoroutine(result):
-                result = self._charged(lambda: self._owned(Deferred.fromCoroutine, result))
-            if isinstance(result, Deferred):
-                await result
-        except DriverFailed:
-            raise
-        except (Exception, SystemExit) as error:
-            raise DriverFailed(self.scope.path, step, error) from error
+        result: Any = self._charged(lambda: attempt(self._owned, self._begin, step))
+        if inspect.iscoroutine(result):
+            result = self._charged(lambda: self._owned(Deferred.fromCoroutine, result))
+        if isinstance(result, Deferred):
+            # as a value: a GeneratorExit of the driver's would else be taken for the end of ours
+            result = await result.addErrback(_Fell)
+        if isinstance(result, _Fell):
+            result = result.failure
+        if isinstance(result, Failure):
+            self._raise(step, result)
 
     def _charged(self, call: Callable[[], T]) -> T:
         owner = self._owner
@@ -138,12 +145,17 @@ class DriverHost:
             result = self._begin(step)
             if inspect.isawaitable(result):
                 await result
-        except (Exception, SystemExit) as error:
-            if self.driver is not None:
-                await self.driver._smapd_cancel(for_good=False)
-            if isinstance(error, DriverFailed):
-                raise
-            raise DriverFailed(self.scope.path, step, error) from error
+        except GeneratorExit as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is None:
+                raise  # not from within: this coroutine itself is being closed
+            await self._fall(step, error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # by us
+            await self._fall(step, error)
+        except BaseException as error:  # noqa: BLE001 - what it raises is its section's failure
+            await self._fall(step, error)
 
     async def cancel(self) -> None:
         """Cancel what an AsyncDriver has under way; on its loop, at the stop."""
@@ -152,21 +164,28 @@ class DriverHost:
 
     # --- private
 
+    async def _fall(self, step: str, error: BaseException) -> NoReturn:
+        if self.driver is not None:
+            await self.driver._smapd_cancel(for_good=False)
+        raise failed_step(self.scope.path, step, error)
+
+    def _raise(self, step: str, failure: Failure) -> NoReturn:
+        raise failed_step(self.scope.path, step, failure.value)
+
     def _here(self, step: str) -> None:
         if self.is_async:  # no loop of the daemon's is there: by loader.load, or in a test
-            self._owned(asyncio.run, self.call_on_loop(step))
+            done = attempt(self._owned, asyncio.run, self.call_on_loop(step))
+            if isinstance(done, Failure):
+                self._raise(step, done)
             return
         if self.is_for_reactor:
             self._as_on_reactor(step)
             return
         # A driver is somebody else's code: whatever it raises is its section's failure alone, and
         # a script's sys.exit() must not end a work thread.
-        try:
-            result = self._owned(self._begin, step)
-        except DriverFailed:
-            raise
-        except (Exception, SystemExit) as error:
-            raise DriverFailed(self.scope.path, step, error) from error
+        result: Any = attempt(self._owned, self._begin, step)
+        if isinstance(result, Failure):
+            self._raise(step, result)
         if inspect.iscoroutine(result):
             result.close()
             why = f"{step} is async def; write a plain def, or class X(AsyncDriver)"
@@ -188,7 +207,7 @@ class DriverHost:
             failures[0].raiseException()
 
     def _tell(self, failure: Failure) -> None:
-        self.log.failure("{error}", failure, error=str(failure.value), driver=self.scope.path)
+        self.log.failure("{error}", failure, error=text_of(failure.value), driver=self.scope.path)
 
     def _lend_owner(self) -> None:
         """The driver's actuators are called as its code, too."""
@@ -224,6 +243,16 @@ class DriverHost:
 
     def _unfit(self, why: str) -> DriverFailed:
         return DriverFailed(self.scope.path, "setup", why)
+
+
+def failed_step(path: str, step: str, problem: BaseException | None) -> DriverFailed:
+    """That a driver's step raised this, in one line and with it as the cause; any thread."""
+    if isinstance(problem, DriverFailed) and getattr(problem, "section", "") == path:
+        return problem  # by this file
+    why, hint = sentence_of(problem)
+    failed = DriverFailed(path, step, why)
+    failed.hint, failed.__cause__ = hint, problem
+    return failed
 
 
 def takes_inst(driver: Any) -> bool:

@@ -3,6 +3,9 @@
 Set-up, start and stop run on the pool ``setup``, apart from the ``work`` pool: a driver that hangs
 there must not hold up actuations. Those of ``ON_REACTOR`` drivers run on the reactor, those of an
 ``AsyncDriver`` on the users' asyncio loop. What this file decides runs on the reactor's thread.
+
+A step that does not come back is waited for as long as it takes, and never run a second time beside
+itself. It is shown as hung, and its thread no longer counts as one of the pool's: see ``PoolSize``.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from smapd.errors import DriverFailed, SmapError
-from smapd.runtime import Backoff, CallOwner, Clock, FaultLog, PeriodicCall, Threads, Timer
+from smapd.errors import DriverFailed, ShutdownRequested, SmapError
+from smapd.runtime import Backoff, CallOwner, Clock, FaultLog, PeriodicCall, Threads, Timer, attempt
+from smapd.runtime.calls import HUNG_S
 from smapd.runtime.guard import failure_of
+from smapd.runtime.words import MOST_CHARACTERS, one_line, sentence_of, text_of
 from smapd.values import Json
 
-from .host import DriverHost
+from .host import DriverHost, failed_step
 
 SETUP_POOL = "setup"
 POLLS_END_S = 3.0
@@ -88,6 +93,20 @@ class Place:
     show: Callable[[str], None]
 
 
+@dataclass(slots=True)
+class _Step:
+    """One that is under way. ``since_s``: when it began; None while it waits for a thread."""
+
+    name: str
+    since_s: float | None = None
+    told_hung: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Fell:
+    failure: Failure
+
+
 class DriverSection:
     """Drives one driver through its life; every method on the reactor's thread, none raises."""
 
@@ -118,23 +137,20 @@ class DriverSection:
         self._failures = 0
         self._trouble = ""
         self._under_way: Deferred[None] | None = None
+        self._now: _Step | None = None
 
     async def set_up(self) -> None:
         """Try set-up once; a failure is shown, and tried again later."""
         if not isinstance(self.state, SettingUp | Failed):
             return
-        try:
-            await self._threads.to_pool(SETUP_POOL, self._make)
-            if self._is_elsewhere() and not self._is_stopped():
-                await self._step("setup")
-            if self._is_stopped():
-                return
-            self._place.finish()
-        except SmapError as error:
+        error = await self._tried("setup", self._set_up())
+        if error is not None:
             self._abandon()
             if not self._is_stopped():
-                self._place.clear()
+                self._clear()
                 self._failed("setup", error, self.set_up)
+            return
+        if self._is_stopped():
             return
         self._recovered()
         self.state = Ready()
@@ -149,14 +165,13 @@ class DriverSection:
         )
         if not may or self._host is None or self._owner is None:
             return
-        try:
-            self._owner.begin()
-            await self._step("start")
-        except SmapError as error:
-            if not self._is_stopped():
-                self._failed("start", error, self.start)
+        self._owner.begin()
+        error = await self._tried("start", self._step("start"))
+        if self._is_stopped():
             return
-        if not self._is_stopped():
+        if error is not None:
+            self._failed("start", error, self.start)
+        else:
             self._recovered()
             self.state = Running(self._clock.wall_ms())
 
@@ -183,14 +198,15 @@ class DriverSection:
         return hanging
 
     def look(self) -> None:
-        """Show at the driver's place what is wrong with its polls; call it every so often."""
-        if not isinstance(self.state, Running) or self._owner is None:
-            return
-        trouble = ""
-        for call in self._owner.calls:
-            if call.error or call.hung:
-                trouble = _trouble(self.path, call)
-                break
+        """Show at the driver's place what hangs or fails in a poll; call it every so often."""
+        trouble = self._hung_step()
+        if not trouble:
+            if not isinstance(self.state, Running) or self._owner is None:
+                return
+            for call in self._owner.calls:
+                if call.error or call.hung:
+                    trouble = _trouble(self.path, call)
+                    break
         if trouble != self._trouble:
             self._trouble = trouble
             self._place.show(trouble)
@@ -203,7 +219,7 @@ class DriverSection:
             "state": self.state.state,
         }
         line |= asdict(self.state)
-        if isinstance(self.state, Running):
+        if not self._is_stopped():
             self.look()
             if self._trouble:
                 line["error"] = self._trouble
@@ -212,10 +228,61 @@ class DriverSection:
             line["worst_reactor_s"] = round(self._owner.worst_reactor_s, 3)
         return line
 
+    async def _tried(self, step: str, work: Coroutine[Any, Any, None]) -> SmapError | None:
+        """What became of a step: None if it worked, or nobody waits for it any more.
+
+        Whatever was raised: what is no ``Exception``, too, is a failure of this section alone.
+        """
+        now = self._now = _Step(step)
+        # as a value: a GeneratorExit raised here would be taken for the end of this coroutine
+        result: object = await Deferred.fromCoroutine(work).addErrback(_Fell)
+        if self._now is now:  # not where a stop came meanwhile
+            self._now = None
+        if now.told_hung and now.since_s is not None:
+            took_s = self._clock.seconds() - now.since_s
+            text = "{driver}: its {step} came back after {took_s:.0f} s"
+            self.log.info(text, step=step, took_s=took_s, driver=self.path)
+        if not isinstance(result, _Fell):
+            return None
+        problem = result.failure.value
+        if isinstance(problem, ShutdownRequested):  # raised by a driver, it has a DriverFailed
+            self.state = Stopped()
+            return None
+        return problem if isinstance(problem, SmapError) else failed_step(self.path, step, problem)
+
+    async def _set_up(self) -> None:
+        await self._on_thread("setup", self._make)
+        if self._is_elsewhere() and not self._is_stopped():
+            await self._step("setup")
+        if not self._is_stopped():
+            self._place.finish()
+
     def _make(self) -> None:
         self._host, self._owner = self._place.make()
         if not self._is_elsewhere():
             self._host.setup()
+
+    def _on_thread(self, step: str, work: Callable[[], None]) -> Deferred[None]:
+        now = self._now
+
+        def call() -> None:
+            if now is not None:
+                now.since_s = self._clock.seconds()
+            work()
+
+        call.__qualname__ = f"{step} of {self.path}"  # by which log and /status call it
+        return self._threads.to_pool(SETUP_POOL, call)
+
+    def _hung_step(self) -> str:
+        now = self._now
+        ran_s = 0.0 if now is None or now.since_s is None else self._clock.seconds() - now.since_s
+        if now is None or ran_s <= HUNG_S:
+            return ""
+        if not now.told_hung:
+            now.told_hung = True
+            text = "{driver}: its {step} has not come back for {ran_s:.0f} s; the others go on"
+            self.log.warn(text, step=now.name, ran_s=ran_s, driver=self.path)
+        return f"[{self.path}] {now.name} hangs: it has not come back for more than {HUNG_S:g} s"
 
     def _is_elsewhere(self) -> bool:
         """Whether the driver's steps are not for a thread of the pool."""
@@ -226,16 +293,18 @@ class DriverSection:
 
         :raises DriverFailed: with what it raised as the cause.
         """
-        host, owner = self._host, self._owner
+        host, owner, now = self._host, self._owner, self._now
         assert host is not None
         assert owner is not None
+        if not (host.is_async or host.is_for_reactor):
+            await self._on_thread(step, getattr(host, step))
+            return
+        if now is not None:
+            now.since_s = self._clock.seconds()
         if host.is_async:
             self._under_way = owner.run(self._threads.to_user_loop, host.call_on_loop(step))
-        elif host.is_for_reactor:
-            self._under_way = host.call_on_reactor(step)
         else:
-            await self._threads.to_pool(SETUP_POOL, getattr(host, step))
-            return
+            self._under_way = host.call_on_reactor(step)
         try:
             await self._under_way
         except CancelledError:
@@ -247,13 +316,12 @@ class DriverSection:
         try:
             await self._threads.to_user_loop(host.cancel())
         except (SmapError, CancelledError) as error:
-            self.log.error("{error}", error=str(error), driver=self.path)
+            self.log.error("{error}", error=text_of(error), driver=self.path)
 
     async def _stop_driver(self) -> None:
-        try:
-            await self._step("stop")
-        except SmapError as error:
-            self.log.error("{error}", error=str(error), driver=self.path)
+        error = await self._tried("stop", self._step("stop"))
+        if error is not None:
+            self.log.error("{error}", error=text_of(error), driver=self.path)
 
     async def _late(self, work: Coroutine[Any, Any, None], ends_s: float) -> bool:
         """Whether this was not over by then; it goes on, and nobody waits for it."""
@@ -268,6 +336,12 @@ class DriverSection:
         is_late = await over
         timer.discard()
         return is_late
+
+    def _clear(self) -> None:
+        cleared = attempt(self._place.clear)
+        if isinstance(cleared, Failure):
+            text = "{driver}: what its set-up made cannot be taken back"
+            self.log.failure(text, cleared, driver=self.path)
 
     def _abandon(self) -> None:
         if self._owner is not None:
@@ -286,10 +360,11 @@ class DriverSection:
 
     def _sentence(self, error: SmapError) -> str:
         """What went wrong here, and what to do."""
-        place, text = f"[{self.path}] ", str(error)
+        place, (text, hint) = f"[{self.path}] ", sentence_of(error)
         if not text.startswith(place):  # import failed, or never came to the driver's own code
             text = place + (text.partition("] ")[2] if text.startswith("[") else text)
-        return f"{text} {error.hint}" if error.hint else text
+        hint = f" {hint}" if hint else ""
+        return one_line(text, MOST_CHARACTERS - len(hint)) + hint
 
     def _again(self, again: Callable[[], Any]) -> None:
         self._retry = None

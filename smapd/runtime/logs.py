@@ -222,8 +222,10 @@ def _traceback(event: dict[str, Any]) -> str:
 
 def _bounded(text: str) -> str:
     """A traceback's begin and end, which say where; what is between may be of any length."""
-    part = MOST_TEXT - 8
-    return text if len(text) <= 2 * MOST_TEXT else f"{text[:part]}\n    …\n{text[-part:]}"
+    part = MOST_TEXT - 12
+    if len(text) <= 2 * MOST_TEXT:
+        return text
+    return f"{text[:part].rstrip()}\n    …\n    {text[-part:]}"
 
 
 def _plain(value: object) -> Json:

@@ -87,6 +87,11 @@ def is_still(path: Path, descriptor: int) -> bool:
     return os.path.samestat(there, os.fstat(descriptor))
 
 
+def _at_once(path: str, flags: int) -> int:
+    """What is no file, a named pipe for one, has nothing to read and must not be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read_daemon(directory: str | os.PathLike[str]) -> Daemon:
     """The daemon that runs on this data directory; any thread.
 
@@ -94,9 +99,7 @@ def read_daemon(directory: str | os.PathLike[str]) -> Daemon:
     """
     path = Path(directory) / DAEMON_FILE
     try:
-        # what is no file has nothing to read, and must not be waited for
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as f:
+        with open(path, "rb", opener=_at_once) as f:
             try:
                 fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -78,7 +78,8 @@ def test_readings_of_ten_seconds_carry_both_clocks() -> None:
     assert watch.note() is None
 
 
-def test_two_steps_in_a_row_are_told_by_the_clock_before_both() -> None:
+def test_two_steps_in_a_row_are_told_by_the_clock_before_both(logged: Any) -> None:
+    """N-05: the note is of both together and says so, and the log gives the same sum."""
     clock = FakeClock()
     watch = ClockWatch(clock)
     clock.step_wall(3600)
@@ -88,8 +89,26 @@ def test_two_steps_in_a_row_are_told_by_the_clock_before_both() -> None:
     clock.step_wall(-1800)
 
     assert watch.note() == Quality(
-        Level.GOOD, f"clock stepped by +1800.000 s; unstepped {START_MS + 5000}"
+        Level.GOOD, f"clock stepped by +1800.000 s in 2 steps; unstepped {START_MS + 5000}"
     )
+    first, second = logged.texts("warn")
+    assert first.startswith("the wall clock was set by +3600.000 s; readings")
+    assert second.startswith("the wall clock was set by -1800.000 s (+1800.000 s in 2 steps); ")
+
+
+def test_a_step_after_the_note_of_another_has_ended_stands_alone() -> None:
+    clock = FakeClock()
+    watch = ClockWatch(clock)
+    for step in (10, 20):
+        clock.step_wall(step)
+        watch.look()
+    clock.advance(11)
+
+    clock.step_wall(60)
+
+    note = watch.note()
+    assert note is not None
+    assert note.reason.startswith("clock stepped by +60.000 s; unstepped")
 
 
 def test_a_reading_added_after_a_step_says_so_in_the_tree() -> None:

@@ -111,15 +111,15 @@ def test_a_long_message_is_cut() -> None:
 
 
 class Tracebacks(SynchronousTestCase):
-    def event(self) -> dict[str, Any]:
+    def event(self, problem: Exception | None = None) -> dict[str, Any]:
         events: list[dict[str, Any]] = []
         globalLogPublisher.addObserver(events.append)
         try:
-            1 / 0
-        except ZeroDivisionError:
+            raise problem or ZeroDivisionError("division by zero")
+        except Exception:
             log.failure("polling")
         globalLogPublisher.removeObserver(events.append)
-        self.flushLoggedErrors(ZeroDivisionError)
+        self.flushLoggedErrors()
         return events[0]
 
     def test_in_text_it_follows_indented(self) -> None:
@@ -134,6 +134,45 @@ class Tracebacks(SynchronousTestCase):
 
         self.assertIn("ZeroDivisionError: division by zero", record["traceback"])
         self.assertEqual(record["message"], "polling")
+
+    def test_one_of_any_length_is_bounded_and_stays_indented(self) -> None:
+        """SM-36: a driver may raise a whole dump; where it did so stays to be read."""
+        for text in ("x" * 10_000_000, "\n" * 200_000, "\x1b" * 200_000, "y\n" * 200_000):
+            event = self.event(ValueError(text))
+
+            line = text_line(event)
+            record = json.loads(json_line(event))
+
+            self.assertLess(len(line), 65 * 1024)
+            self.assertLess(len(record["traceback"]), 65 * 1024)
+            self.assertIn("test_logs.py", line)
+            self.assertTrue(all(part.startswith("    ") for part in line.splitlines()[1:]))
+            self.assertNotIn("\x1b", line)
+
+    def test_an_exception_whose_text_cannot_be_made_is_logged_all_the_same(self) -> None:
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise KeyError("no text")
+
+        event = self.event(Mute()) | {"path": Mute(), "about": Mute()}
+
+        self.assertIn("Mute", text_line(event))
+        self.assertIn("Mute", json.loads(json_line(event))["about"])
+
+
+def test_a_librarys_record_that_cannot_be_formatted_is_logged_as_it_came(
+    started: Callable[..., io.StringIO],
+) -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    stream = started()
+    record = logging.LogRecord("a.library", logging.WARNING, "x.py", 1, "%s came", (Mute(),), None)
+
+    StandardLogging().emit(record)
+
+    assert "%s came" in lines(stream)[0]
 
 
 def test_records_below_the_level_are_left_out(started: Callable[..., io.StringIO]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from smapd.errors import BadReading, DeviceUnavailable
+from smapd.errors import BadReading, DeviceUnavailable, ShutdownRequested
 from smapd.runtime import CallOwner, ClockWatch, PeriodicCall
 from smapd.testing import FakeRuntime
 
@@ -310,7 +310,34 @@ class Overlap(Case):
 
 
 class Raised(Case):
-    def test_an_exception_without_a_text_stops_nothing(self) -> None:
+    def test_a_call_that_the_stop_cuts_short_is_no_fault(self) -> None:
+        """SM-07: ShutdownRequested is how calls end."""
+
+        def cut() -> None:
+            call.stop()
+            raise ShutdownRequested("smapd has stopped")
+
+        call = self.call(cut).start(1)
+
+        self.runtime.advance(0)
+
+        self.assertEqual(self.runtime.faults.status(), [])
+        self.assertEqual((call.failed, call.error), (0, ""))
+
+    def test_a_shutdown_of_something_a_driver_uses_is_told_once_without_a_traceback(self) -> None:
+        def ended() -> None:
+            raise ShutdownRequested("the client was stopped")
+
+        self.call(ended).start(1)
+
+        self.runtime.advance(2)
+
+        [fault] = self.runtime.faults.status()
+        self.assertIn("the client was stopped", fault["text"])
+        self.assertEqual(fault["count"], 3)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_an_exception_whose_text_cannot_be_made_is_one_fault_as_any_other(self) -> None:
         class Odd(Exception):
             def __str__(self) -> str:
                 raise KeyError("no text")
@@ -324,7 +351,13 @@ class Raised(Case):
         self.runtime.advance(2)
 
         self.assertEqual(self.at, [0, 1, 2])
-        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 3)
+        [call] = self.runtime.scheduler.status()
+        self.assertEqual(
+            call["error"], "Odd: (its text cannot be made: its __str__ raised KeyError)"
+        )
+        self.assertEqual(call["failed"], 3)
+        self.assertEqual(self.flushLoggedErrors(KeyError), [])
+        self.assertEqual(len(self.flushLoggedErrors(Odd)), 1)
 
     def test_a_bug_is_logged_with_its_traceback_once_and_the_next_beat_comes(self) -> None:
         """SM-08."""

@@ -121,6 +121,43 @@ def test_blocked_threads_are_joined_by_more_up_to_the_most(live: Make) -> None:
     assert here.threads.moved()["poll"] >= 4
 
 
+def test_a_job_that_hangs_makes_room_for_one_that_waits(live: Make) -> None:
+    """SM-36: nobody hands over anything meanwhile; the spare threads are bounded."""
+    here = live(setup=PoolSize(0, 1, spare=1, hung_s=2))
+    gates = [here.gate(), here.gate()]
+    begun: list[int] = []
+    hanging = [
+        here.threads.to_pool("setup", lambda n=n: (begun.append(n), gates[n].wait()))
+        for n in range(2)
+    ]
+    waiting = here.threads.to_pool("setup", begun.append, 2)
+    here.until(lambda: begun == [0])
+
+    here.clock.advance(1.5)
+    before = list(begun)
+    here.clock.advance(2)
+    here.until(lambda: begun == [0, 1])
+    here.clock.advance(10)
+    status = here.threads.status()["setup"]
+
+    assert before == [0]
+    assert (status["busy"], status["hung"], status["spare"], status["queued"]) == (2, 2, 1, 1)
+    gates[0].set()
+    result_of(here, waiting)
+    assert begun == [0, 1, 2]
+    gates[1].set()
+    for d in hanging:
+        result_of(here, d)
+    here.clock.advance(2)
+    assert here.clock.pending == 0
+
+
+@pytest.mark.parametrize("wrong", [{"spare": -1}, {"spare": 1, "hung_s": 0}])
+def test_spare_threads_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="spare >= 0 and hung_s > 0"):
+        PoolSize(0, 1, **wrong)
+
+
 def test_threads_above_the_kept_ones_end_when_idle(
     live: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,10 +84,17 @@ def test_looking_does_not_keep_a_daemon_from_starting(opened: DataDir) -> None:
     assert read_daemon(opened.path) == HERE
 
 
+def test_a_pipe_in_its_place_is_no_daemon_and_not_waited_for(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "daemon.json")
+
+    with pytest.raises(NotRunning):
+        read_daemon(tmp_path)
+
+
 def test_a_file_of_somebody_else_says_so(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(daemon, "open", refuse, raising=False)

@@ -1,15 +1,16 @@
 import errno
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from smapd.errors import DataDirInUse, DataDirUnusable, SmapError
-from smapd.storage import FORMAT, Daemon, DataDir, datadir
+from smapd.storage import FORMAT, Control, Daemon, DataDir, datadir
 
 HOLD = """
 import sys
@@ -237,14 +238,44 @@ def test_a_project_with_a_version_file_of_its_own_is_refused(path: pathlib.Path)
     assert (path / "VERSION").read_text() == "1.2.3\n"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\0\0\0\0", b"smapd data \xff"])
-def test_a_lost_version_is_written_again_where_all_names_are_ours(
-    path: pathlib.Path, content: bytes | None
-) -> None:
+DAMAGED = [b"", b"\0\0\0\0", b"smapd data \xff", b"smapd da", b"\x93\x00q\n"]
+
+
+def definitions(path: pathlib.Path) -> None:
+    """What a daemon that was killed leaves of its definitions."""
+    control = Control(path, path / "quarantine")
+    control.open()
+    control.put("report", "1", {})
+    control.close()
+
+
+def segment(path: pathlib.Path, format_: bytes = b"SMJ1") -> None:
+    (path / "readings").mkdir(parents=True)
+    head = b"SQLite format 3\0" + bytes(52) + format_
+    (path / "readings" / "0001.db").write_bytes(head + bytes(2048 - len(head)))
+
+
+def test_a_lost_version_is_written_again_where_all_names_are_ours(path: pathlib.Path) -> None:
     path.mkdir()
     for name in ("LOCK", "control.db", "control.db-wal", "daemon.json", "VERSION.new"):
         (path / name).touch()
     (path / "readings").mkdir()
+    directory = DataDir(path)
+
+    directory.open()
+
+    assert (path / "VERSION").read_bytes() == b"smapd data 1\n"
+    directory.close()
+
+
+@pytest.mark.parametrize("content", [None, *DAMAGED])
+@pytest.mark.parametrize("leave", [definitions, segment])
+def test_a_damaged_version_is_mended_where_the_files_show_the_format(
+    path: pathlib.Path, leave: Callable[[pathlib.Path], None], content: bytes | None
+) -> None:
+    """SM-40: told in one line; the mode that the operator gave stays."""
+    leave(path)
+    path.chmod(0o750)
     if content is not None:
         (path / "VERSION").write_bytes(content)
     directory = DataDir(path)
@@ -252,7 +283,127 @@ def test_a_lost_version_is_written_again_where_all_names_are_ours(
     directory.open()
 
     assert (path / "VERSION").read_bytes() == b"smapd data 1\n"
+    what = "missing" if content is None else "damaged"
+    assert directory.notes == [
+        f"data directory {path}: VERSION was {what} and is written again; the files beside it "
+        "have format 1."
+    ]
+    assert path.stat().st_mode & 0o7777 == 0o750
     directory.close()
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_version_is_refused_where_nothing_shows_the_format(
+    path: pathlib.Path, content: bytes
+) -> None:
+    path.mkdir()
+    (path / "control.db").touch()
+    (path / "VERSION").write_bytes(content)
+
+    with pytest.raises(DataDirUnusable) as caught:
+        DataDir(path).open()
+
+    assert caught.value.message == (
+        f"data directory {path}: its VERSION was damaged, and no file in it shows which format "
+        "it has."
+    )
+    assert (path / "VERSION").read_bytes() == content
+    assert sorted(os.listdir(path)) == ["VERSION", "control.db"]
+
+
+@pytest.mark.parametrize("leave", [pathlib.Path.mkdir, definitions])
+def test_somebody_elses_version_is_refused_and_left_alone(
+    path: pathlib.Path, leave: Callable[[pathlib.Path], None]
+) -> None:
+    leave(path)
+    before = [*os.listdir(path), "VERSION"]
+    (path / "VERSION").write_text("1.2.3\n")
+
+    with pytest.raises(DataDirUnusable) as caught:
+        DataDir(path).open()
+
+    assert caught.value.message == (
+        f"data directory {path}: its VERSION says '1.2.3', which is not of an smapd."
+    )
+    assert (path / "VERSION").read_text() == "1.2.3\n"
+    assert sorted(os.listdir(path)) == sorted(before)
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_newer_files_without_a_version_are_left_to_a_newer_smapd(
+    path: pathlib.Path, content: bytes | None
+) -> None:
+    segment(path, b"SMJ2")
+    if content is not None:
+        (path / "VERSION").write_bytes(content)
+
+    with pytest.raises(DataDirUnusable, match="it has format 2, and this smapd knows 1"):
+        DataDir(path).open()
+
+
+def test_a_version_that_is_a_pipe_is_refused_and_not_waited_for(path: pathlib.Path) -> None:
+    path.mkdir()
+    os.mkfifo(path / "VERSION")
+
+    with pytest.raises(DataDirUnusable, match="VERSION is not a file"):
+        DataDir(path).open()
+
+
+def test_a_directory_that_is_where_it_was_is_not_lost(opened: DataDir) -> None:
+    assert opened.lost() == ""
+
+    opened.close()
+
+    assert opened.lost() == ""
+
+
+def test_a_directory_that_was_removed_is_lost(opened: DataDir) -> None:
+    """SM-40: what is written goes nowhere, and nothing else would say so."""
+    shutil.rmtree(opened.path)
+
+    assert opened.lost() == (
+        f"data directory {opened.path} was removed or moved away while smapd runs on it."
+    )
+
+
+def test_a_directory_that_was_replaced_is_lost_until_it_is_back(
+    opened: DataDir, tmp_path: pathlib.Path
+) -> None:
+    opened.path.rename(tmp_path / "aside")
+    opened.path.mkdir()
+    replaced = opened.lost()
+    opened.path.rmdir()
+    (tmp_path / "aside").rename(opened.path)
+
+    assert replaced == (
+        f"data directory {opened.path} was replaced by another while smapd runs on it."
+    )
+    assert opened.lost() == ""
+
+
+def test_a_path_that_cannot_be_reached_is_lost(
+    opened: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(datadir.os, "stat", fail)
+
+    assert opened.lost() == f"data directory {opened.path} cannot be reached: stale file handle."
+    monkeypatch.undo()
+
+
+def test_close_after_a_move_leaves_the_next_daemons_address_alone(
+    opened: DataDir, tmp_path: pathlib.Path
+) -> None:
+    opened.path.rename(tmp_path / "aside")
+    with_next = DataDir(opened.path)
+    with_next.open()
+
+    opened.close()
+
+    assert (with_next.path / "daemon.json").exists()
+    with_next.close()
 
 
 def test_a_fresh_mount_counts_as_empty(path: pathlib.Path) -> None:
