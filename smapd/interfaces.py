@@ -70,9 +70,7 @@ class ITimeseries(INode):
     next_seq: int = Attribute("seq of the next reading taken; moves with each reading")
     actuator: IActuator | None = Attribute("what sets it; None for all that cannot be set")
 
-    def showing(
-        reading: Reading | None, error: str = "", quality: bool = False
-    ) -> dict[str, Json]:
+    def showing(reading: Reading | None, error: str = "", quality: bool = False) -> dict[str, Json]:
         """``as_json`` with this one reading in place of those kept, or none, and why not."""
 
     def with_readings(readings: Sequence[Reading], quality: bool = False) -> dict[str, Json]:

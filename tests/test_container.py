@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from smapd.cli.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +40,6 @@ def test_the_commands_in_it_take_their_arguments() -> None:
 
     assert set(found) == {"--data-dir"}
     for command in ("run", "status"):
-        try:
+        with pytest.raises(SystemExit) as end:
             main([command, "--help"])
-        except SystemExit as end:
-            assert end.code == 0
+        assert end.value.code == 0

@@ -42,9 +42,9 @@ DOORS = {
         Definition FORMATS KEPT_S KnownStreams Neighbours Reports Subscription TABLES
     """,
     "smapd.runtime": """
-        Backoff Beat CallOwner Child Clock ClockWatch DiskWrites Durations FaultLog Lane Logging Notifier
-        OrderedService PeriodicCall PoolSize ReactorLag Repeating Runtime Scheduler Status TABLES Threads
-        Timer Watchdog attempt current_owner make_runtime pool_sizes start_logging
+        Backoff Beat CallOwner Child Clock ClockWatch DiskWrites Durations FaultLog Lane Logging
+        Notifier OrderedService PeriodicCall PoolSize ReactorLag Repeating Runtime Scheduler Status
+        TABLES Threads Timer Watchdog attempt current_owner make_runtime pool_sizes start_logging
         watchdog_interval_s
     """,
     "smapd.sinks": """
