@@ -163,6 +163,7 @@ class Daemon:
             self.notifier,
             watchdog_interval_s(settings.environ, os.getpid()) or LOOK_S,
             [CONTROL_POOL, READINGS_POOL],
+            consumers=lambda: self.reports.standing_still(),
         )
         run.threads.add_pool(CONTROL_POOL, PoolSize(kept=1, most=1, queue=1_000))
         run.threads.add_pool(READINGS_POOL, PoolSize(kept=1, most=1, queue=10_000))

@@ -24,6 +24,9 @@ KIND: Final = "report"
 KEPT_S: Final = 7 * 86_400.0
 """How long a report that the config file no longer has is kept, with what is pending."""
 
+STILL_S: Final = 180.0
+"""A request under way for longer than this stands still: a sink ends each within 30 s."""
+
 LOOK_S: Final = 60.0
 LOOK_AGAIN_S: Final = 1.0  # where a full disk keeps what has expired
 MOST_REPORTS: Final = 1_000
@@ -151,6 +154,14 @@ class Reports:
     def set_paused(self, uuid: UUID, paused: bool) -> Deferred[bool]:
         """Pause or resume a report; fires when that is durable, with False."""
         return self._alone(self._update, uuid, {"Paused": paused}, None, True)
+
+    def standing_still(self) -> list[str]:
+        """The reports whose request has outlived every time limit: their pump does not move."""
+        return [
+            f"the report {uuid}"
+            for uuid, subscription in self._subscriptions.items()
+            if subscription.delivery is not None and subscription.delivery.sending_s() > STILL_S
+        ]
 
     def status(self) -> list[Json]:
         """For /status."""

@@ -112,11 +112,17 @@ class Watchdog:
         interval_s: float,
         pools: Sequence[str] = (),
         *,
+        consumers: Callable[[], Sequence[str]] = tuple,
         dump_later: Callable[[float], None] | None = None,
         cancel_dump: Callable[[], None] = faulthandler.cancel_dump_traceback_later,
         stacks: Callable[[], str] = all_stacks,
     ) -> None:
-        """``interval_s``: half of what ``WATCHDOG_USEC`` says; see ``watchdog_interval_s``."""
+        """``interval_s``: half of what ``WATCHDOG_USEC`` says; see ``watchdog_interval_s``.
+
+        ``consumers``: names those of the readings whose delivery stands still by a mistake of ours;
+        one that is away or slow is none of them.
+        """
+        self._consumers = consumers
         self._clock, self._threads, self._notifier = clock, threads, notifier
         self._interval_s = interval_s
         self._pools = tuple(pools)
@@ -152,13 +158,14 @@ class Watchdog:
         self._dump_later(2 * self._interval_s)
         now_s, moved = self._clock.seconds(), self._threads.moved()
         stuck = tuple(p for p in self._pools if p in self._asked and moved[p] == self._moved[p])
+        stuck += tuple(self._consumers())
         for pool in set(self._pools) - set(stuck):
             self._moved_s[pool] = now_s
         if stuck and stuck != self._stuck:
             _log.error(
                 "the watchdog is not petted: {pools} has not moved for {for_s:.1f} s\n{stacks}",
                 pools=", ".join(stuck),
-                for_s=now_s - min(self._moved_s[pool] for pool in stuck),
+                for_s=now_s - min(self._moved_s.get(name, now_s) for name in stuck),
                 stacks=self._stacks(),
             )
         elif self._stuck and not stuck:

@@ -103,6 +103,7 @@ class Delivery:
         self._is_stopped = False
         self._running: Deferred[None] | None = None
         self._in_flight: Deferred[Outcome] | None = None
+        self._flight_s = 0.0
         self._bell = Bell(clock)
         self._not_before_s = 0.0
         self._round_s: float | None = None
@@ -172,6 +173,10 @@ class Delivery:
         if self._in_flight is not None:
             self._in_flight.cancel()
         self.hurry()
+
+    def sending_s(self) -> float:
+        """For how long a request has been under way; 0.0 if none is. A sink ends each in 30 s."""
+        return 0.0 if self._in_flight is None else self._clock.seconds() - self._flight_s
 
     def status(self) -> dict[str, Json]:
         """Its state and counters, for /status; without secrets."""
@@ -291,6 +296,7 @@ class Delivery:
             return
         target = self.ring.current
         self.state = Sending(self._clock.wall_ms(), piece.count, target.shown)
+        self._flight_s = self._clock.seconds()
         self._in_flight = maybeDeferred(self._sink.send, draft.payload, target.url)
         try:
             outcome: Outcome = await self._in_flight

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from smapd.core import SmapInstance
@@ -515,6 +516,21 @@ def test_a_deleted_report_stops_and_a_new_one_of_its_uuid_begins_afresh() -> Non
     assert "Properties" in whole["/b/z"]
     assert values([first], "/a/x") == [2]
     assert got(house.reports.delete(TWO)) is False
+
+
+def test_a_request_that_outlives_every_limit_is_told_to_the_watchdog() -> None:
+    """P-18: a sink ends each try in 30 s; one that does not is a mistake of ours."""
+    house = House([section()], grow=plant)
+    house.bodies()
+    house.sink.answers.append(Deferred())
+    add(house, "/a/x", 1)
+    house.run.advance(60)
+    assert house.reports.standing_still() == []
+
+    house.run.advance(150)
+
+    (uuid,) = house.reports.uuids()
+    assert house.reports.standing_still() == [f"the report {uuid}"]
 
 
 def test_paused_by_somebody_stays_paused_over_a_restart() -> None:

@@ -122,12 +122,14 @@ class Watched:
         self.runtime = FakeRuntime({"disk-readings": PoolSize(1, 1), "disk-events": PoolSize(1, 1)})
         self.pets = Pets()
         self.dumps: list[float | None] = []
+        self.still: list[str] = []
         self.watchdog = Watchdog(
             self.runtime.clock,
             self.runtime.threads,
             self.pets,
             10,
             ("disk-readings", "disk-events"),
+            consumers=lambda: self.still,
             dump_later=self.dumps.append,
             cancel_dump=lambda: self.dumps.append(None),
             stacks=lambda: "STACKS",
@@ -143,6 +145,22 @@ def test_petted_each_interval_while_all_moves() -> None:
 
     assert watched.pets.count == 6
     assert watched.dumps == [20.0] * 6
+
+
+def test_a_consumer_whose_delivery_stands_still_is_not_petted_for(logged: Any) -> None:
+    """P-18: and petted for again once it moves."""
+    watched = Watched()
+    watched.watchdog.start()
+    watched.still.append("the report A")
+    watched.runtime.advance(30)
+    assert watched.pets.count == 1
+    assert watched.watchdog.stuck == ("the report A",)
+    assert "the report A has not moved" in logged.texts("error")[0]
+
+    watched.still.clear()
+    watched.runtime.advance(10)
+
+    assert watched.pets.count == 2
 
 
 def test_a_disk_thread_that_stands_still_is_not_petted_for_and_its_stack_is_logged_once(

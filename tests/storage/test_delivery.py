@@ -124,6 +124,8 @@ def test_one_request_is_in_flight_at_a_time() -> None:
 
     assert isinstance(pump.delivery.state, Sending)
     assert [values for _, values in pump.sink.tried] == [[1]]
+    pump.run.advance(40)
+    assert pump.delivery.sending_s() >= 40  # what the watchdog asks
 
     answers[0].callback(Accepted())
 
