@@ -32,7 +32,6 @@ from smapd.values import (
     Retry,
     Start,
     TooLarge,
-    Value,
 )
 
 if TYPE_CHECKING:
@@ -190,10 +189,6 @@ class IDriver(Interface):
 
     def start() -> None:
         """Begin to read. On a work thread."""
-
-
-ReadingsBody = Mapping[str, Mapping[str, Json]]
-"""A report's body: {path: {"uuid", "Readings": [[ms, value], …]}}."""
 
 
 class IIntake(Interface):
@@ -440,6 +435,3 @@ class ISink(Interface):
 
     def send(payload: Payload, location: str) -> Deferred[Accepted | Retry | Refused | TooLarge]:
         """Try once; ends within 30 s, and fails only by a mistake of ours."""
-
-
-NO_VALUE: Value = None
