@@ -236,6 +236,11 @@ words = ListOf(str)
 
 # --- secrets
 
+SECRETIVE = re.compile(
+    r"passw|passphrase|pwd$|^pw$|token|secret|credential|api_?key|private_?key", re.IGNORECASE
+)
+"""Names of keys whose value may be a secret, where no option table says so."""
+
 
 class Secret:
     """A text that is never shown: its str and repr are ``***``.

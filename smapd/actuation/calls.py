@@ -273,7 +273,8 @@ class Calls:
         for_s = self._clock.seconds() - call.began_s
         if isinstance(result, Failure):
             text = "{call} has failed after {for_s:.1f} s: {error}"
-            self.log.warn(text, call=str(call), for_s=for_s, error=result.getErrorMessage())
+            hide = call.actuator.calls.hide
+            self.log.warn(text, call=str(call), for_s=for_s, error=hide(result.getErrorMessage()))
         else:
             text = "{call} has returned after {for_s:.1f} s; nobody waited for it any more"
             self.log.warn(text, call=str(call), for_s=for_s)
@@ -290,6 +291,7 @@ def _told(call: Call, error: BaseException | None) -> SmapError:
         return error
     kind = type(error).__name__
     said = error.message if isinstance(error, SmapError) else _text_of(error)
+    said = call.actuator.calls.hide(said)
     failed = DeviceFailed(said.strip() or kind, hint=f"{call} raised {kind}.")
     failed.__cause__ = error
     return failed

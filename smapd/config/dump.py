@@ -17,15 +17,12 @@ from smapd.config.plan import NodeSection, OtherSection, Plan, is_structure
 from smapd.config.syntax import write_name, write_value
 from smapd.core import DEFAULT_TIMEZONE, Node, SmapInstance, Timeseries, stream_uuid
 from smapd.errors import ConfigError
-from smapd.options import SecretUrl
+from smapd.options import SECRETIVE, SecretUrl
 from smapd.values import Json, Problem
 
 Pairs = Iterable[tuple[str, Any]]
 
 
-_SECRETIVE: Final = re.compile(
-    r"passw|passphrase|pwd$|^pw$|token|secret|credential|api_?key|private_?key", re.IGNORECASE
-)
 _MAY_HOLD_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]*(?:@|[^\s?#]*[?#])")
 
 
@@ -265,7 +262,7 @@ def _guessed(key: str, value: Any) -> Any:
     texts = [value] if isinstance(value, str) else value
     if all(text.startswith(("env:", "file:")) for text in texts):
         return value
-    if _SECRETIVE.search(key) or any(map(_MAY_HOLD_KEY.match, texts)):
+    if SECRETIVE.search(key) or any(map(_MAY_HOLD_KEY.match, texts)):
         return _Hidden()
     return value
 

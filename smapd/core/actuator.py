@@ -30,15 +30,16 @@ class DriverCalls:
     """How code of one driver is called; the driver's host fills it in. Known by identity.
 
     ``run(f)``: calls f as code of that driver. ``took(seconds)``: told how long a call held the
-    reactor, for a driver that is ``on_reactor``.
+    reactor, for a driver that is ``on_reactor``. ``hide(text)``: without its section's secrets.
     """
 
-    __slots__ = ("__weakref__", "on_reactor", "run", "took")
+    __slots__ = ("__weakref__", "hide", "on_reactor", "run", "took")
 
     def __init__(self) -> None:
         self.on_reactor = False
         self.run: Callable[..., Any] = _straight
         self.took: Callable[[float], None] | None = None
+        self.hide: Callable[[str], str] = str
 
 
 @implementer(IActuator)

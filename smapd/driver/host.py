@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from smapd.core import Scope
 from smapd.errors import DriverFailed
 from smapd.runtime import CallOwner, attempt
+from smapd.runtime.hiding import Hide, hider, shown_as_is
 from smapd.runtime.words import sentence_of, text_of
 
 from .asynchronous import AsyncDriver
@@ -58,8 +59,10 @@ class DriverHost:
         self.driver: Any = None
         """The driver's object; None before ``setup``."""
         self._opts = opts
+        self.hide = hider(opts)
+        """Takes the section's secrets out of a text."""
         self._owner = owner
-        scope.calls.on_reactor = self.is_for_reactor
+        scope.calls.on_reactor, scope.calls.hide = self.is_for_reactor, self.hide
         self._lend_owner()
 
     @property
@@ -167,10 +170,10 @@ class DriverHost:
     async def _fall(self, step: str, error: BaseException) -> NoReturn:
         if self.driver is not None:
             await self.driver._smapd_cancel(for_good=False)
-        raise failed_step(self.scope.path, step, error)
+        raise failed_step(self.scope.path, step, error, self.hide)
 
     def _raise(self, step: str, failure: Failure) -> NoReturn:
-        raise failed_step(self.scope.path, step, failure.value)
+        raise failed_step(self.scope.path, step, failure.value, self.hide)
 
     def _here(self, step: str) -> None:
         if self.is_async:  # no loop of the daemon's is there: by loader.load, or in a test
@@ -207,11 +210,18 @@ class DriverHost:
             failures[0].raiseException()
 
     def _tell(self, failure: Failure) -> None:
-        self.log.failure("{error}", failure, error=text_of(failure.value), driver=self.scope.path)
+        self.log.failure(
+            "{error}",
+            failure,
+            error=text_of(failure.value),
+            driver=self.scope.path,
+            log_hide=self.hide,
+        )
 
     def _lend_owner(self) -> None:
         """The driver's actuators are called as its code, too."""
         if self._owner is not None:
+            self._owner.hide = self.hide
             self.scope.calls.run, self.scope.calls.took = self._owner.run, self._owner.took_here
 
     def _owned(self, call: Callable[..., T], *a: Any) -> T:
@@ -245,13 +255,18 @@ class DriverHost:
         return DriverFailed(self.scope.path, "setup", why)
 
 
-def failed_step(path: str, step: str, problem: BaseException | None) -> DriverFailed:
-    """That a driver's step raised this, in one line and with it as the cause; any thread."""
+def failed_step(
+    path: str, step: str, problem: BaseException | None, hide: Hide = shown_as_is
+) -> DriverFailed:
+    """That a driver's step raised this, in one line and with it as the cause; any thread.
+
+    ``hide`` takes the section's secrets out of what it says; the cause keeps them.
+    """
     if isinstance(problem, DriverFailed) and getattr(problem, "section", "") == path:
         return problem  # by this file
     why, hint = sentence_of(problem)
-    failed = DriverFailed(path, step, why)
-    failed.hint, failed.__cause__ = hint, problem
+    failed = DriverFailed(path, step, hide(why))
+    failed.hint, failed.__cause__ = hide(hint), problem
     return failed
 
 

@@ -22,6 +22,7 @@ from smapd.errors import DriverFailed, ShutdownRequested, SmapError
 from smapd.runtime import Backoff, CallOwner, Clock, FaultLog, PeriodicCall, Threads, Timer, attempt
 from smapd.runtime.calls import HUNG_S
 from smapd.runtime.guard import failure_of
+from smapd.runtime.hiding import Hide, shown_as_is
 from smapd.runtime.words import MOST_CHARACTERS, one_line, sentence_of, text_of
 from smapd.values import Json
 
@@ -132,6 +133,7 @@ class DriverSection:
         self._backoff = backoff
         self._host: DriverHost | None = None if ready is None else ready[0]
         self._owner: CallOwner | None = None if ready is None else ready[1]
+        self._hide: Hide = shown_as_is if ready is None else ready[0].hide
         self._retry: Timer | None = None
         self._may_start = False
         self._failures = 0
@@ -248,7 +250,11 @@ class DriverSection:
         if isinstance(problem, ShutdownRequested):  # raised by a driver, it has a DriverFailed
             self.state = Stopped()
             return None
-        return problem if isinstance(problem, SmapError) else failed_step(self.path, step, problem)
+        return (
+            problem
+            if isinstance(problem, SmapError)
+            else failed_step(self.path, step, problem, self._hide)
+        )
 
     async def _set_up(self) -> None:
         await self._on_thread("setup", self._make)
@@ -259,6 +265,7 @@ class DriverSection:
 
     def _make(self) -> None:
         self._host, self._owner = self._place.make()
+        self._hide = self._host.hide
         if not self._is_elsewhere():
             self._host.setup()
 
@@ -316,12 +323,12 @@ class DriverSection:
         try:
             await self._threads.to_user_loop(host.cancel())
         except (SmapError, CancelledError) as error:
-            self.log.error("{error}", error=text_of(error), driver=self.path)
+            self.log.error("{error}", error=self._hide(text_of(error)), driver=self.path)
 
     async def _stop_driver(self) -> None:
         error = await self._tried("stop", self._step("stop"))
         if error is not None:
-            self.log.error("{error}", error=text_of(error), driver=self.path)
+            self.log.error("{error}", error=self._hide(text_of(error)), driver=self.path)
 
     async def _late(self, work: Coroutine[Any, Any, None], ends_s: float) -> bool:
         """Whether this was not over by then; it goes on, and nobody waits for it."""
@@ -351,10 +358,11 @@ class DriverSection:
     def _failed(self, step: str, error: SmapError, again: Callable[[], Awaitable[None]]) -> None:
         self._failures += 1
         wait_s = self._backoff.next()
-        text = self._sentence(error)
+        hide = self._hide
+        text = hide(self._sentence(error))
         self._place.show(text)
         self._trouble = text
-        self._faults.fault(self._key, text, failure=_cause(error), driver=self.path)
+        self._faults.fault(self._key, text, failure=_cause(error), driver=self.path, log_hide=hide)
         self.state = Failed(step, text, self._failures, self._clock.wall_ms() + int(wait_s * 1000))
         self._retry = self._clock.later(wait_s, self._again, again)
 

@@ -22,6 +22,7 @@ from smapd.values import Json
 
 from .beat import Beat
 from .guard import attempt, failure_of
+from .hiding import Hide
 from .pool import Lane
 from .words import named, text_of
 
@@ -64,6 +65,10 @@ class CallHome(Protocol):
     @property
     def reactor_s(self) -> float:
         """For how long its calls have held the reactor so far."""
+
+    @property
+    def hide(self) -> Hide:
+        """Takes secrets out of what is told of its calls."""
 
     def took_here(self, seconds: float) -> None:
         """A call of it held the reactor for so long."""
@@ -324,7 +329,8 @@ class PeriodicCall:
         problem = failure.value
         if isinstance(problem, ShutdownRequested) and not self._order:
             return  # it was under way when the stop came
-        self.error = named(problem)
+        hide = self._home.hide
+        self.error, said = hide(named(problem)), hide(text_of(problem))
         if isinstance(problem, DeviceUnavailable):
             self.failed += 1
             if self._backoff is None:
@@ -332,7 +338,7 @@ class PeriodicCall:
             self.not_before_s = scheduler.seconds() + self._backoff.next()
             scheduler.faults.fault(
                 (self.name, "device"),
-                f"{self.name}: the device does not answer: {text_of(problem)}. Trying again, at "
+                f"{self.name}: the device does not answer: {said}. Trying again, at "
                 "pauses of up to 60 s.",
                 same="device",
                 driver=self.path,
@@ -343,15 +349,13 @@ class PeriodicCall:
             self.bad_readings += 1
             scheduler.faults.fault(
                 (self.name, "reading"),
-                f"{self.name}: no reading: {text_of(problem)}",
+                f"{self.name}: no reading: {said}",
                 driver=self.path,
             )
             return
         self.failed += 1
         if isinstance(problem, ShutdownRequested):  # of something that the driver uses
-            scheduler.faults.fault(
-                (self.name, "bug"), f"{self.name}: {text_of(problem)}", driver=self.path
-            )
+            scheduler.faults.fault((self.name, "bug"), f"{self.name}: {said}", driver=self.path)
             return
         scheduler.faults.fault(
             (self.name, "bug"),
@@ -360,6 +364,7 @@ class PeriodicCall:
             failure=failure,
             level=LogLevel.error,
             driver=self.path,
+            log_hide=hide,
         )
 
     def _rose(self, scheduler: Scheduler) -> None:

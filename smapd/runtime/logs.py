@@ -5,7 +5,9 @@ that begin with four blanks. JSON: one object a line with ``time``, ``level``, `
 ``message``, then the fields of the record, and ``traceback`` where there is one.
 
 A record that comes out of a driver's code carries ``driver``, its path, whoever wrote it: the
-driver with any kind of logger, or a ``print``. What libraries give to ``logging`` comes too.
+driver with any kind of logger, or a ``print``. What libraries give to ``logging`` comes too. The
+secrets of its section are taken out of it; a record from elsewhere that tells of a driver has
+``log_hide``, which does that.
 """
 
 from __future__ import annotations
@@ -128,7 +130,11 @@ class LineObserver:
         owner = current_owner.get()
         if owner is not None and "driver" not in event:
             event = {**event, "driver": owner.path}
-        text = self._line(event) + "\n"
+        text = self._line(event)
+        hide = event.get("log_hide") or (owner.hide if owner is not None else None)
+        if hide is not None:
+            text = hide(text)
+        text += "\n"
         try:
             try:
                 self._stream.write(text)

@@ -12,6 +12,7 @@ from smapd.errors import ShutdownRequested
 
 from .beat import Beat
 from .calls import PeriodicCall
+from .hiding import Hide, shown_as_is
 from .pool import Lane
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class CallOwner:
         "_calls",
         "_scheduler",
         "_stopped",
+        "hide",
         "lane",
         "name",
         "on_reactor",
@@ -55,6 +57,8 @@ class CallOwner:
         """
         self.name, self.path, self.on_reactor = name, path, on_reactor
         self.lane: Lane | None = Lane()
+        self.hide: Hide = shown_as_is
+        """Takes the section's secrets out of what is told of its driver."""
         self.reactor_s = 0.0
         self.worst_reactor_s = 0.0
         self._scheduler = scheduler

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .beat import Beat
 from .calls import PeriodicCall
+from .hiding import shown_as_is
 from .owner import current_owner
 from .pool import Lane
 
@@ -52,6 +53,7 @@ class _Nobody:
     lane: Lane | None = None
     on_reactor = False
     reactor_s = 0.0
+    hide = staticmethod(shown_as_is)
 
     def __init__(self) -> None:
         self._scheduler: Scheduler | None = None
