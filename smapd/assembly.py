@@ -27,6 +27,7 @@ from smapd import actuation, http, reports, runtime, storage
 from smapd.access import Access
 from smapd.config import (
     NodeSection,
+    OtherSection,
     Plan,
     attach_section,
     finish_driver_section,
@@ -43,6 +44,7 @@ from smapd.reporting import Reporting
 from smapd.reports import Definition, KnownStreams, Neighbours, Reports
 from smapd.reports.composer import IFormat
 from smapd.runtime import (
+    Backoff,
     CallOwner,
     Child,
     ClockWatch,
@@ -247,19 +249,40 @@ class Daemon:
 
     async def _open_reports(self) -> None:
         """A section whose secret cannot be read stands alone; what was pending of it is kept."""
-        sections = []
+        sections, late = [], []
         for other in self.plan.others if self.plan is not None else ():
             if other.kind == "report":
-                try:
-                    options = await self.run.threads.to_pool(CONTROL_POOL, resolve, other)
-                except SmapError as error:
-                    self._late[other.name] = error.message
-                    text = f"[{other.name}] {error.message}"
-                    self.run.faults.fault(("section", other.name), text, section=other.name)
-                    continue
-                sections.append((other.name, options))
+                options = await self._resolved(other)
+                if options is None:
+                    late.append(other)
+                else:
+                    sections.append((other.name, options))
         await self.reports.open(sections)
         self.inst.attach(self.reports)
+        for other in late:
+            again = self._open_report_late(other, self.run.backoff())
+            self.run.clock.background(again, f"opening {other.name}")
+
+    async def _resolved(self, other: OtherSection) -> dict[str, Any] | None:
+        """Its options with their secrets; None, and told, if one cannot be read."""
+        try:
+            options = await self.run.threads.to_pool(CONTROL_POOL, resolve, other)
+        except SmapError as error:
+            self._late[other.name] = error.message
+            text = f"[{other.name}] {error.message}"
+            self.run.faults.fault(("section", other.name), text, section=other.name)
+            return None
+        if self._late.pop(other.name, None) is not None:
+            text = "[{section}] its secrets can be read now, after {for_s} s"
+            self.run.faults.cleared(("section", other.name), text, section=other.name)
+        return options
+
+    async def _open_report_late(self, other: OtherSection, backoff: Backoff) -> None:
+        options = None
+        while options is None:
+            await self.run.clock.sleep(backoff.next())
+            options = await self._resolved(other)
+        await self.reports.open_late(other.name, options)
 
     def _start_reports(self) -> None:
         self.reports.start()

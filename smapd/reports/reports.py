@@ -104,6 +104,13 @@ class Reports:
             else:
                 self._begin(record)
 
+    def open_late(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+        """Take up a report of the config file whose secret could not be read at ``open``.
+
+        Until then it stood there as one that was removed: nothing that it waits for is lost.
+        """
+        return self._alone(self._open_late, from_section(self._root, name, options))
+
     def start(self) -> None:
         """Begin to deliver."""
         self._is_started = True
@@ -282,6 +289,18 @@ class Reports:
         if record.as_json() != before.as_json():
             await self._definitions.put(KIND, str(definition.uuid), record.as_json())
         self._begin(record)
+
+    async def _open_late(self, definition: Definition) -> None:
+        before = self._subscriptions.get(definition.uuid)
+        if before is None:
+            await self._create(definition)
+            return
+        record = self._records[definition.uuid]
+        definition = replace(definition, paused=record.definition.paused)
+        record = replace(record, definition=definition, removed_ms=None)
+        await self._definitions.put(KIND, str(definition.uuid), record.as_json())
+        self._records[definition.uuid] = record
+        before.change(definition)
 
     async def _open_removed(self, record: Record) -> None:
         now_ms = self._near.clock.wall_ms()
