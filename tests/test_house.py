@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = {
-    1: ("values", "errors", "options", "interfaces"),
+    1: ("values", "texts", "errors", "option_types", "secret", "options", "interfaces"),
     2: ("core", "runtime", "storage"),
     3: (
         "config",
@@ -39,11 +39,14 @@ FLOORS = {
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
-# Within floor 1: errors stands on values, options on errors, interfaces on values.
+# Within floor 1: errors stands on values, options on errors and on what it is made of.
 FIRST = {
     "values": (),
     "errors": ("values",),
-    "options": ("values", "errors"),
+    "texts": (),
+    "option_types": ("values", "texts"),
+    "secret": ("errors", "option_types", "texts"),
+    "options": ("values", "errors", "option_types", "secret", "texts"),
     "interfaces": ("values",),
 }
 
@@ -76,6 +79,9 @@ BARRED = {
     "errors": ("twisted", "zope"),
     "values": ("twisted", "zope"),
     "options": ("twisted", "zope"),
+    "option_types": ("twisted", "zope"),
+    "secret": ("twisted", "zope"),
+    "texts": ("twisted", "zope"),
 }
 ALLOWED = {"storage": ("twisted.internet.defer",)}
 
