@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Sequence
 from typing import ClassVar
 
-from smapd.values import Problem, Severity
+from smapd.values import Problem, Severity, T2ReqFailureReason
 
 _LONGEST_CAUSE = 1000  # letters of a foreign exception's text; a driver's may hold a whole dump
 
@@ -238,6 +238,40 @@ class NoSuchReport(SmapError, LookupError):
     hint = "GET /reports lists them."
 
 
+class NoSuchVersion(SmapError, LookupError):
+    """There is no version of that number."""
+
+    code = "no_such_version"
+    hint = "GET /desired/versions lists them."
+
+
+class NoSuchDeploy(SmapError, LookupError):
+    """There is no deploy of that number."""
+
+    code = "no_such_deploy"
+    hint = "GET /desired/deploys lists them."
+
+
+class NoSuchResource(SmapError, LookupError):
+    """No version has a resource of that id."""
+
+    code = "no_such_resource"
+    hint = "GET /desired/resources lists those that are deployed."
+
+
+class NoSuchBlob(SmapError, LookupError):
+    """There is no blob of that sha256."""
+
+    code = "no_such_blob"
+    hint = "Send it with PUT /desired/blobs/SHA256."
+
+
+class VersionConflict(SmapError, ValueError):
+    """That does not fit with what the version has, or with the versions there are."""
+
+    code = "version_conflict"
+
+
 class Unauthorized(SmapError):
     """This needs the token."""
 
@@ -347,3 +381,154 @@ class ShutdownRequested(SmapError):
     """smapd is stopping."""
 
     code = "shutdown"
+
+
+# --- assets, events and streamed requests
+
+
+class AssetUnknown(SmapError, LookupError):
+    """There is no asset of that id.
+
+    It may have been deleted a moment ago: leave it, or wait for ``on_asset_created``.
+    """
+
+    code = "asset_unknown"
+    hint = "GET /assets lists them."
+
+    __str__ = Exception.__str__
+
+
+class AssetExists(PathExists):
+    """There is an asset of that id already."""
+
+    code = "asset_exists"
+    hint = "GET /assets lists them; an id names one asset, wherever it stands in the tree."
+
+
+class AssetHeld(SmapError):
+    """That asset was not made over HTTP, and cannot be deleted over it.
+
+    It comes from the config file or from a driver: take it out there.
+    """
+
+    code = "asset_held"
+
+
+class NameTaken(SmapError):
+    """Another integrator or follower of that name is connected.
+
+    Two that bear one name would share their place in the events. Give this one a name of its own.
+    """
+
+    code = "name_taken"
+    hint = "Give each integrator and follower a name of its own."
+
+
+class MissingCallback(SmapError, TypeError):
+    """A callback that has to be there is not implemented."""
+
+    code = "missing_callback"
+    hint = "Implement it in the class, even if it does nothing."
+
+
+class WouldDeadlock(SmapError, RuntimeError):
+    """That call would wait for itself.
+
+    A request made on a thing's call thread cannot be answered: make it on another thread.
+    """
+
+    code = "would_deadlock"
+    hint = "Call it in main(), or hand it to a pool."
+
+
+class EventInvalid(BadRequest):
+    """The event's data do not fit the schema of its type.
+
+    Raised by ``publish_event``; the sentence names the field. Nothing was published.
+    """
+
+    code = "event_invalid"
+
+
+class EventPublishFailure(SmapError):
+    """The event cannot be published now.
+
+    Try again later, or publish with ``retry=True``, which never publishes one twice.
+    """
+
+    code = "event_publish_failure"
+    hint = "Publish it again later, or with retry=True."
+
+
+class NotConnected(SmapError):
+    """There is no connection to the daemon.
+
+    The client connects again by itself; try again in a few seconds.
+    """
+
+    code = "not_connected"
+    hint = "Check the url and the token, and that the daemon runs: smapd status"
+
+
+class T2Unavailable(SmapError):
+    """Type 2 requests are not enabled here.
+
+    Set ``t2`` in the config of the integrator or follower, in an INI file ``T2 = yes``.
+    """
+
+    code = "t2_unavailable"
+    hint = "Write T2 = yes into its section."
+
+
+class T2Timeout(SmapError):
+    """The request was not answered in time."""
+
+    code = "t2_timeout"
+
+
+class T2ResponseException(SmapError):
+    """The request failed at the side that should answer it; ``reason`` says why.
+
+    REQ_UNHANDLED: nobody serves requests of that type for that asset. RESOURCE_UNKNOWN: what was
+    asked for is not there. Ask again later for SHUTDOWN and BUSY.
+    """
+
+    code = "t2_failed"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        reason: T2ReqFailureReason = T2ReqFailureReason.PROVIDER_FAILED,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message or f"The request failed: {reason.value}.", hint=hint)
+        self.reason = reason
+
+
+class T2ResponseFailure(SmapError):
+    """The answer cannot be sent: the request is over.
+
+    It was answered before, failed, timed out, or the requester is gone. Leave it.
+    """
+
+    code = "t2_response_failure"
+
+
+# --- desired state
+
+
+class BadModel(BadRequest):
+    """The model, or the set of resources, cannot be used as it is.
+
+    ``problems`` says of each thing what is wrong, one sentence each; nothing was exported or run.
+    ``rest``: of an export, what is sound beside it; else None.
+    """
+
+    code = "bad_model"
+    hint = "Mend what each sentence names, and export the model again."
+
+    def __init__(self, problems: Sequence[str] | str, *, hint: str = "") -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.rest: object = None
+        super().__init__("\n".join(self.problems), hint=hint)

@@ -17,8 +17,10 @@ from zope.interface import Attribute, Interface
 from smapd.values import (
     Accepted,
     Action,
+    ActionFilter,
     ActuationRequest,
     Batch,
+    EventRecord,
     Gap,
     JournalBatch,
     Json,
@@ -389,6 +391,358 @@ class IReadings(Interface):
         """
 
 
+# --- the event log
+
+
+class IEventCursor(Interface):
+    """A durable place in one asset's stream of events; on the reactor's thread."""
+
+    name: str = Attribute("with the asset it is unique in the log")
+    asset: str = Attribute("whose events")
+    place: int = Attribute("offset of the first event that is not acknowledged")
+
+    def ack(place: int) -> None:
+        """All before ``place`` are done with; returns at once, and never moves back.
+
+        Durable with the log's commit after it. A place behind the newest durable event counts as
+        that one; once the asset was dropped or the cursor forgotten nothing happens.
+        """
+
+    def flush() -> Deferred[None]:
+        """Fires once all acks made until now are durable.
+
+        Fails with StorageFull while the disk takes nothing, and with ShutdownRequested; they are
+        kept all the same, and become durable as soon as they can.
+        """
+
+
+class IEventLog(Interface):
+    """The events of all assets, each asset's numbered from 0 without a gap; never used twice.
+
+    On the reactor's thread. What a Deferred fails with: StorageFull while the disk takes nothing,
+    Busy if too much waits for it, ShutdownRequested at the stop; what failed was not done.
+    """
+
+    def append(
+        asset: str, records: Sequence[EventRecord], dedupe_id: str | None = None
+    ) -> Deferred[int]:
+        """Keep these, all or none: the offset of the first, once they are durable.
+
+        The same ``dedupe_id`` again for that asset, also after a restart: the offset of then, and
+        nothing is kept twice. It is known for a day, or while fewer than 100,000 came behind it.
+        Cancelling the Deferred does not take the events back. Fails also with TooLarge, and with
+        BadRequest for what cannot be kept: no event at all, an unknown ``form``.
+        """
+
+    def next_offset(asset: str) -> int:
+        """The offset behind the newest durable event; 0 for an asset never seen."""
+
+    def base(asset: str) -> int:
+        """The first offset of its present life: 0, or where it went on after ``drop``."""
+
+    def read(
+        asset: str, offset: int, limit: int = 1000, limit_bytes: int = 2**22
+    ) -> Deferred[list[EventRecord]]:
+        """Durable events from ``offset`` on, at most so many and at least one if there is one.
+
+        None from before ``base``, and none that were damaged or are no longer kept: what comes may
+        begin behind ``offset`` and have gaps; each event says its offset. Empty: nothing is there.
+        """
+
+    def offset_at(asset: str, ms: int) -> Deferred[int]:
+        """The first offset whose ``systime_ms`` is at or behind ``ms``; else ``next_offset``."""
+
+    def when_more(asset: str, offset: int) -> Deferred[None]:
+        """Fires when the event of that offset is durable, at once if it is; may be cancelled."""
+
+    def cursor(name: str, asset: str, start: Start | int = ...) -> Deferred[IEventCursor]:
+        """The cursor of that name on that asset: where it was, or new at ``start``.
+
+        ``start``: an offset, or OLDEST (``base``) or NEWEST. Fires when it is durable. One of each
+        name and asset: asking again gives the same object.
+        """
+
+    def cursors(name: str | None = None) -> list[tuple[str, str, int]]:
+        """(name, asset, place) of all cursors, or of those of that name."""
+
+    def forget(name: str, asset: str | None = None) -> Deferred[None]:
+        """Remove that cursor, or all of that name; fires when that is durable."""
+
+    def drop(asset: str) -> Deferred[None]:
+        """The asset is gone: ``base`` becomes ``next_offset``, and its cursors are forgotten.
+
+        Fires when that is durable, after the appends made before it.
+        """
+
+    def assets() -> list[str]:
+        """All streams there ever were an event or a cursor of, sorted."""
+
+
+# --- streamed requests (Type 2)
+
+
+class IReceiver(Interface):
+    """Who asked: told what the answer is, on the reactor's thread, never from within ``open``.
+
+    Exactly one of ``end``, ``failed`` and ``timed_out`` comes, last; after ``cancel`` nothing.
+    """
+
+    def chunk(mime: str, data: bytes) -> None:
+        """A piece of the answer, at most 4 MiB; ``credit`` it once it is dealt with.
+
+        Only the first one may be empty.
+        """
+
+    def end() -> None:
+        """That was the whole answer."""
+
+    def failed(reason: str, message: str) -> None:
+        """There is no (further) answer. ``reason``: a value of ``T2ReqFailureReason``."""
+
+    def timed_out() -> None:
+        """Who should answer was silent for too long."""
+
+
+class IExchange(Interface):
+    """One streamed request as who asked holds it; on the reactor's thread."""
+
+    def credit(size_bytes: int) -> None:
+        """So many bytes of the chunks are dealt with: as many more may come."""
+
+    def cancel() -> None:
+        """No more of it; nothing happens if it is over."""
+
+
+class IOffer(Interface):
+    """One streamed request as one of those who may answer it holds it; on the reactor's thread.
+
+    A refusal is ``failed("REQ_UNHANDLED", …)`` before the first chunk. The first chunk, the end or
+    any other failure takes the request; the other providers are told ``cancelled``. What comes
+    after the end is ignored.
+    """
+
+    asset: str = Attribute("of whom it is asked")
+    type_: str = Attribute("of the request")
+    mime: str = Attribute("of ``data``")
+    data: bytes = Attribute("that came with the request")
+    is_open: bool = Attribute("whether an answer is still wanted")
+
+    def chunk(mime: str, data: bytes) -> None:
+        """A piece of the answer, no larger than the credit there is; more of it is a failure."""
+
+    def end() -> None:
+        """That was the whole answer."""
+
+    def failed(reason: str, message: str = "") -> None:
+        """There is no (further) answer. ``reason``: a value of ``T2ProviderFailureReason``."""
+
+    def gone(why: str) -> None:
+        """Who was asked is not there any more; the others still may answer."""
+
+
+class IProvider(Interface):
+    """Who may answer streamed requests; all on the reactor's thread, none may block."""
+
+    def serves(asset: str) -> bool:
+        """Whether requests of that asset are to be offered to it."""
+
+    def offered(offer: IOffer, credit: int) -> None:
+        """A request. It may send ``credit`` bytes of chunks now; must not answer from within."""
+
+    def credited(offer: IOffer, size_bytes: int) -> None:
+        """It may send so many bytes more."""
+
+    def cancelled(offer: IOffer, why: str) -> None:
+        """No answer is wanted any more; it is told once, and not after an end of its own."""
+
+
+class IExchanges(Interface):
+    """Opens streamed requests (``twin.Exchanges``); on the reactor's thread."""
+
+    def open(
+        asset: str,
+        type_: str,
+        data: bytes,
+        mime: str,
+        timeout_s: float,
+        receiver: IReceiver,
+        window: int = 2**22,
+    ) -> IExchange:
+        """Ask all who serve that asset. ``receiver`` is told what comes, after this has returned.
+
+        ``timeout_s``: how long the answering side may be silent while it may send. ``window``:
+        bytes that may be unread, at most 4 MiB.
+
+        :raises AssetUnknown: if there is no such asset.
+        :raises Busy: if too many are open.
+        :raises TooLarge: if ``data`` has more than 1 MiB.
+        :raises BadRequest: for an unfit type, mime or timeout.
+        :raises ShutdownRequested: at the stop.
+        """
+
+    def provide(provider: IProvider) -> Callable[[], None]:
+        """Offer requests to this one too, until what this returns is called.
+
+        Then ``gone`` is said for what it has open, and it is told of nothing any more.
+        """
+
+    def status() -> dict[str, Json]:
+        """How many are open, unread bytes, and counts by end."""
+
+
+# --- the twin
+
+
+class IEventTypes(Interface):
+    """The types of events that are known here; any thread."""
+
+    def names() -> Sequence[str]:
+        """The names of all types, sorted."""
+
+    def check(name: str, version: int | None, data: Json) -> tuple[int, str, bytes]:
+        """(version, form, bytes) of data that fit a type; without a version its default one.
+
+        :raises BadRequest: for a type or version that is not known, naming those that are, and for
+            data that do not fit (``EventInvalid``), naming the field.
+        """
+
+    def decode(record: EventRecord) -> Json:
+        """The data of an event as JSON; ``{"base64"}`` of Avro whose type is not known."""
+
+
+class IFollowing(Interface):
+    """A live look at one asset's events; on the reactor's thread."""
+
+    def pause() -> None:
+        """Give no more until ``resume``; at most a page that was being read still comes."""
+
+    def resume() -> None:
+        """Go on."""
+
+    def stop() -> None:
+        """Give no more; may be repeated."""
+
+
+class IPeer(Interface):
+    """The other end of a thing's connection, as the hub sees it. ``Frame``: ``twin/wire.py``."""
+
+    def send(frame: Any) -> None:
+        """Send a frame, in order; never blocks, and does nothing once it is closed."""
+
+    def close(why: str) -> None:
+        """End the connection after what was sent; ``lost`` of the session need not be called."""
+
+    def ping() -> Deferred[Any]:
+        """Fires when the other end shows that it is alive; may never fire, may be cancelled."""
+
+
+class IFrames(Interface):
+    """The form of frames on a WebSocket (``twin/wire.py``); any thread."""
+
+    MESSAGE_BYTES: int = Attribute("the most that one message holds")
+
+    def encode(frame: Any) -> str | bytes:
+        """The message of a frame."""
+
+    def decode(message: str | bytes) -> Any:
+        """The frame of a message.
+
+        :raises BadRequest: if it is none.
+        """
+
+
+class ISession(Interface):
+    """One thing's connection, as its transport sees it; on the reactor's thread, never raises."""
+
+    def receive(frame: Any) -> None:
+        """A frame came."""
+
+    def lost(why: str) -> None:
+        """The connection is gone; may be repeated."""
+
+
+class IHub(Interface):
+    """Where integrators and followers connect; on the reactor's thread."""
+
+    def connect(peer: IPeer, admit: Callable[[str, str], None] | None = None) -> ISession:
+        """A new connection. ``admit(name, token)`` raises SmapError if that thing may not."""
+
+    def status() -> list[Json]:
+        """One entry a session."""
+
+
+class ITwin(Interface):
+    """Assets and their events, as http and connectors see them; on the reactor's thread."""
+
+    hub: IHub = Attribute("where integrators and followers connect")
+    exchanges: IExchanges = Attribute("opens streamed requests")
+
+    def assets() -> list[dict[str, Json]]:
+        """All assets, oldest first; each as ``asset`` gives it."""
+
+    def asset(asset: str) -> dict[str, Json]:
+        """One: ``{"id", "path", "origin", "created_ms", "base", "next"}``.
+
+        ``path``: null while its driver has not made it; ``origin``: config, http, program or
+        driver:PATH; ``base``, ``next``: its first and next event's offsets.
+
+        :raises AssetUnknown: if there is none.
+        """
+
+    def create(body: Any) -> Deferred[dict[str, Json]]:
+        """Make an asset of ``{"id", "path"?, "Metadata"?, "Description"?}``; fires once durable.
+
+        Fails with BadRequest, BadPath, PathExists, AssetExists, StorageFull.
+        """
+
+    def delete(asset: str) -> Deferred[None]:
+        """Delete an asset that ``create`` made; fires once that is durable.
+
+        Fails with AssetUnknown, AssetHeld (not made by ``create``), StorageFull.
+        """
+
+    def publish(
+        asset: str,
+        name: str,
+        data: Json,
+        *,
+        version: int | None = None,
+        time_ms: int | None = None,
+        source: str = "",
+        dedupe: str | None = None,
+    ) -> Deferred[int]:
+        """Check ``data`` against the type and publish it: the offset, once it is durable.
+
+        Fails with AssetUnknown, BadRequest, EventInvalid, TooLarge, Busy, StorageFull.
+        """
+
+    def events(
+        asset: str, offset: int = 0, limit: int = 100
+    ) -> Deferred[tuple[list[dict[str, Json]], int]]:
+        """Events from an offset on, as JSON, and the offset to ask for next. At most 1,000, 4 MiB.
+
+        Each: ``{"offset", "name", "version", "source", "time", "systime", "data"}``, times in ms.
+        Fails with AssetUnknown.
+        """
+
+    def follow(
+        asset: str,
+        offset: int | None,
+        give: Callable[[dict[str, Json]], None],
+        over: Callable[[str], None],
+    ) -> IFollowing:
+        """Give each event from ``offset`` on (None: only new ones), as ``events`` does, and wait.
+
+        ``over(why)`` is called once if there will be no more: the asset is gone, or a stop.
+
+        :raises AssetUnknown: if there is none.
+        :raises Busy: if a thousand look already.
+        """
+
+    def status() -> dict[str, Json]:
+        """What /status shows: assets, events, sessions, requests."""
+
+
 class IDefinitions(Interface):
     """Definitions made at run time (``storage.Definitions``); on the reactor's thread."""
 
@@ -435,3 +789,98 @@ class ISink(Interface):
 
     def send(payload: Payload, location: str) -> Deferred[Accepted | Retry | Refused | TooLarge]:
         """Try once; ends within 30 s, and fails only by a mistake of ours."""
+
+
+# --- the desired state
+
+
+class IWatching(Interface):
+    """A live look at the actions on a resource; on the reactor's thread."""
+
+    def stop() -> None:
+        """Give no more; may be repeated."""
+
+
+class IDesired(Interface):
+    """The versions, their deploys and what came of them (``desired.Orchestrator``).
+
+    On the reactor's thread. A Deferred fails with StorageFull while the disk takes nothing.
+    """
+
+    def versions() -> Deferred[list[Json]]:
+        """Every version without its resources, oldest first."""
+
+    def add(body: Any, *, token: bool) -> Deferred[int]:
+        """Keep a version; its number, once it is durable. ``token``: one was presented.
+
+        Fails with BadRequest, VersionConflict, NoSuchVersion, or Forbidden for code without token.
+        """
+
+    def version(n: int, after: int, limit: int) -> Deferred[dict[str, Json]]:
+        """A version with resources ``after`` to ``after + limit``, and what became of each.
+
+        Fails with NoSuchVersion.
+        """
+
+    def difference(n: int, other: int | None) -> Deferred[dict[str, Json]]:
+        """What version ``n`` changes beside ``other``, None for the one that is deployed."""
+
+    def deploy(n: int, *, dry_run: bool, token: bool) -> Deferred[int]:
+        """Begin to deploy a version; the deploy's number, once it is durable.
+
+        Fails with NoSuchVersion, VersionConflict, or Forbidden for code without token.
+        """
+
+    def deploys() -> list[Json]:
+        """The deploys known, newest first, without their results."""
+
+    def deployed(d: int, after: int, limit: int) -> Deferred[dict[str, Json]]:
+        """A deploy with up to ``limit`` results behind the first ``after``, as they came.
+
+        Fails with NoSuchDeploy.
+        """
+
+    def put_blob(sha256: str, data: bytes) -> Deferred[bool]:
+        """Keep a file; whether it was new. Fails with BadRequest if that is not its sha256."""
+
+    def blob(sha256: str) -> Deferred[bytes]:
+        """A file's bytes. Fails with NoSuchBlob."""
+
+    def resources(states: Sequence[str], after: int, limit: int) -> dict[str, Json]:
+        """The resources that are deployed, each with its state, and how many stand where.
+
+        ``states``: only those that stand so; empty for all.
+        """
+
+    def resource(id: str) -> Deferred[dict[str, Json]]:
+        """One resource: what is desired, its state, its facts. Fails with NoSuchResource."""
+
+    def check_facts(id: str) -> Deferred[dict[str, Json]]:
+        """Have the handler find out what it can about a resource; that is kept, and given.
+
+        Fails with NoSuchResource, Busy, NotReady without an agent, or DeviceFailed with the reason.
+        """
+
+    def actions(id: str, asked: ActionFilter) -> Deferred[list[Json]]:
+        """What was done to a resource, with the handler's log. Fails with NoSuchResource."""
+
+    def follow(id: str, asked: ActionFilter, give: Callable[[Json], None]) -> IWatching:
+        """Give each action that comes from now on, once it is durable.
+
+        :raises NoSuchResource: if no version has it.
+        """
+
+    def agents() -> list[Json]:
+        """Every agent: its names, handlers, and what it does."""
+
+    def work(agent: str, body: Any) -> Deferred[Json]:
+        """What an agent elsewhere is to do next; fires when there is something, or after a while.
+
+        Cancel it when the agent has gone. Fails with BadRequest.
+        """
+
+    def results(agent: str, body: Any) -> Deferred[Json]:
+        """What an agent elsewhere has done; fires once it is durable. Fails with BadRequest."""
+
+    def status() -> dict[str, Json]:
+        """What /status shows."""

@@ -9,7 +9,7 @@ import enum
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 from uuid import UUID
 
 if TYPE_CHECKING:  # a reading names its stream; only the type checker follows that name
@@ -104,6 +104,17 @@ class Block(NamedTuple):
 Entry: TypeAlias = "tuple[ITimeseries, Reading | Block]"
 
 
+class Plain(NamedTuple):
+    """Good readings without a driver's number, in columns of equal length, in the order of the
+    adds: nine in ten batches are nothing else, and columns cost a third of readings one by one.
+    """
+
+    streams: list[ITimeseries]
+    ms: list[int]
+    values: list[Value]
+    seqs: list[int]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one drain of the tree's queue took, in the order of the adds.
@@ -124,6 +135,17 @@ class Batch:
                     yield stream, reading
             else:
                 yield stream, entry
+
+    def odd(self) -> set[ITimeseries]:
+        """The streams of which something here cannot stand in ``Plain``."""
+        return {stream for stream, _ in self.entries}
+
+    def split(self, odd: set[ITimeseries]) -> tuple[Plain, list[Entry]]:
+        """The readings of all streams but these in columns, and what there is of these.
+
+        ``odd``: holds all of ``odd()``, and may hold more.
+        """
+        return Plain([], [], [], []), self.entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +276,86 @@ class Run(NamedTuple):
     path: str = ""
 
 
+class OneEach(Sequence[Run]):
+    """Runs of one good reading each, none with a driver's number, all of different streams.
+
+    In columns of equal length; the runs themselves are made when they are looked at. With a reading
+    of each of many series a second most batches are this, and seven objects a reading, all alive at
+    once, cost the garbage collector more than all else that is done with them.
+    """
+
+    __slots__ = ("first_seqs", "ms", "numbers", "paths", "streams", "values")
+
+    def __init__(
+        self,
+        streams: list[UUID],
+        numbers: list[int],
+        first_seqs: list[int],
+        ms: list[int],
+        values: list[Value],
+        paths: list[str],
+    ) -> None:
+        self.streams, self.numbers, self.first_seqs = streams, numbers, first_seqs
+        self.ms, self.values, self.paths = ms, values, paths
+
+    def __len__(self) -> int:
+        return len(self.ms)
+
+    def __iter__(self) -> Iterator[Run]:
+        for stream, number, seq, ms, value, path in zip(
+            self.streams,
+            self.numbers,
+            self.first_seqs,
+            self.ms,
+            self.values,
+            self.paths,
+            strict=True,
+        ):
+            yield Run(stream, number, seq, [ms], [value], None, None, path)
+
+    @overload
+    def __getitem__(self, at: int) -> Run: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Run]: ...
+    def __getitem__(self, at: int | slice) -> Run | list[Run]:
+        if isinstance(at, slice):
+            return list(self)[at]
+        return Run(
+            self.streams[at],
+            self.numbers[at],
+            self.first_seqs[at],
+            [self.ms[at]],
+            [self.values[at]],
+            None,
+            None,
+            self.paths[at],
+        )
+
+    def __repr__(self) -> str:
+        return f"<OneEach of {len(self)} streams>"
+
+
+class OneByPath(Mapping[str, Sequence[Run]]):
+    """``OneEach`` by path, for a report's body; all paths must differ."""
+
+    __slots__ = ("_made", "each")
+
+    def __init__(self, each: OneEach) -> None:
+        self.each = each
+        self._made: dict[str, list[Run]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.each.paths)
+
+    def __getitem__(self, path: str) -> Sequence[Run]:
+        if self._made is None:
+            self._made = {run.path: [run] for run in self.each}
+        return self._made[path]
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Readings of one stream that are missing from here on, and why.
@@ -296,7 +398,7 @@ class JournalBatch:
     the readings, as they are stored.
     """
 
-    runs: list[Run]
+    runs: Sequence[Run]
     gaps: list[Gap]
     count: int
     first: Position
@@ -404,6 +506,90 @@ class TooLarge:
 
 Outcome: TypeAlias = Accepted | Retry | Refused | TooLarge
 """What became of one send."""
+
+
+# --- the event log
+
+ASSET_LOG = "$assets"
+"""The one stream of the event log that is no asset's: it says which assets came and went.
+
+Its events are ``AssetCreated`` and ``AssetDeleted``; data is JSON ``{"asset", "origin", "base"}``.
+"""
+
+
+class EventRecord(NamedTuple):
+    """One event as the event log keeps it.
+
+    ``name``, ``version``: of its type. ``source``: who published it. ``time_ms``: when it happened;
+    ``systime_ms``: when it was published, by the daemon's clock. ``form``: how ``data`` is
+    written, json or avro. ``offset``: its place in its asset's stream, dense from 0; given by the
+    log, so -1 before that.
+    """
+
+    name: str
+    version: int
+    source: str
+    time_ms: int
+    systime_ms: int
+    form: str
+    data: bytes
+    offset: int = -1
+
+
+EVENT_FORMS = ("json", "avro")
+"""What ``EventRecord.form`` may be."""
+
+
+# --- streamed requests
+
+
+class T2ProviderFailureReason(enum.Enum):
+    """Why an integrator does not answer a request; what ``t2_respond_error`` sends.
+
+    REQ_UNHANDLED is a refusal: the request is offered to the next integrator, if there is one.
+    """
+
+    REQ_UNHANDLED = "REQ_UNHANDLED"
+    RESOURCE_UNKNOWN = "RESOURCE_UNKNOWN"
+    PROVIDER_FAILED = "PROVIDER_FAILED"
+    BUSY = "BUSY"
+
+
+class T2ReqFailureReason(enum.Enum):
+    """Why a request was not answered, as who asked sees it: all that an integrator may send, and
+    SHUTDOWN when the integrator or the daemon stops.
+    """
+
+    REQ_UNHANDLED = "REQ_UNHANDLED"
+    RESOURCE_UNKNOWN = "RESOURCE_UNKNOWN"
+    PROVIDER_FAILED = "PROVIDER_FAILED"
+    BUSY = "BUSY"
+    SHUTDOWN = "SHUTDOWN"
+
+
+# --- the desired state
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+"""The levels of a handler's log, the least first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFilter:
+    """Which actions on a resource are wanted; times in ms UTC, ``to_ms`` not among them.
+
+    ``level``: those with a record of at least this level, and of each only such records.
+    ``kinds``, ``statuses``: empty for all. ``after``, ``before``: numbers of actions, exclusive.
+    """
+
+    level: str = "debug"
+    kinds: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    from_ms: int | None = None
+    to_ms: int | None = None
+    after: int = 0
+    before: int | None = None
+    limit: int = 100
+    newest_first: bool = True
 
 
 Json: TypeAlias = Any

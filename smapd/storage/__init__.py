@@ -1,4 +1,4 @@
-"""The data directory, and what lies in it: the readings journal, the definitions."""
+"""The data directory, and what lies in it: the readings journal, the event log, definitions."""
 
 from .control import Control
 from .cursors import Cursor
@@ -7,13 +7,15 @@ from .datadir import FORMAT, DataDir
 from .definitions import Definitions
 from .delivering import DeliveryOptions, DeliveryState, Draft
 from .delivery import Delivery
+from .events import POOL as EVENTS_POOL
+from .events import EventCursor, EventLog, EventSettings
 from .fresh import FreshFirst, fresh_names
 from .journal import POOL as READINGS_POOL
 from .journal import Readings
 from .ring import Target
 from .settings import Settings
 from .slices import tail
-from .tables import TABLES, settings_from
+from .tables import TABLES, event_settings_from, settings_from
 
 __all__ = [
     "Control",
@@ -25,6 +27,10 @@ __all__ = [
     "DeliveryOptions",
     "DeliveryState",
     "Draft",
+    "EVENTS_POOL",
+    "EventCursor",
+    "EventLog",
+    "EventSettings",
     "FORMAT",
     "FreshFirst",
     "READINGS_POOL",
@@ -32,6 +38,7 @@ __all__ = [
     "Settings",
     "TABLES",
     "Target",
+    "event_settings_from",
     "fresh_names",
     "read_daemon",
     "settings_from",

@@ -7,6 +7,7 @@ from typing import Any
 
 from smapd.options import Option, OptionTable, duration, integer, path, size
 
+from .events import EventSettings
 from .settings import Settings
 
 TABLES = (
@@ -55,6 +56,20 @@ TABLES = (
                 "256MiB",
                 "with less free on the disk, history gives way and events are refused",
             ),
+            Option(
+                "EventHistory",
+                duration,
+                None,
+                "how long events are kept, acknowledged or not; without it for ever",
+                at_least="1m",
+            ),
+            Option(
+                "EventMaxBytes",
+                size,
+                None,
+                "how much of the disk events may take, the oldest go first; without it, all of it",
+                at_least="1MiB",
+            ),
         ),
     ),
 )
@@ -69,4 +84,14 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         history_bytes=values["HistoryBytes"],
         max_bytes=values["MaxBytes"],
         min_free=values["MinFree"],
+    )
+
+
+def event_settings_from(values: Mapping[str, Any]) -> EventSettings:
+    """The event log's settings, from the checked values of [server]."""
+    return EventSettings(
+        history_s=values["EventHistory"],
+        max_bytes=values["EventMaxBytes"],
+        min_free=values["MinFree"],
+        ack_s=values["CommitInterval"],
     )

@@ -3,7 +3,9 @@
 from .clocks import START_MS, FakeClock
 from .definitions import MemoryDefinitions
 from .drivercase import DriverCase
+from .eventlog import MemoryEventCursor, MemoryEventLog
 from .listeners import RecordingListener
+from .peer import FakePeer
 from .process import Answer, DaemonProcess
 from .readings import MemoryCursor, MemoryReadings
 from .runtime import FakeRuntime
@@ -16,10 +18,13 @@ __all__ = [
     "DaemonProcess",
     "DriverCase",
     "FakeClock",
+    "FakePeer",
     "FakeRuntime",
     "FakeThreads",
     "MemoryCursor",
     "MemoryDefinitions",
+    "MemoryEventCursor",
+    "MemoryEventLog",
     "MemoryReadings",
     "RecordingListener",
     "RecordingSink",

@@ -1,0 +1,385 @@
+"""One segment of the event log: a SQLite file of at most 64 MiB.
+
+::
+
+    event(asset, seq, n, t_max, data)   a row (rows.py): n events of one asset from offset seq on
+    flush(number, data)   one a commit: "SMEK" [number, when, events in this file until now, assets
+                          and cursors there are, [[asset, first, n]], [[asset, name]] of new ones,
+                          [[name, asset]] of cursors forgotten]; "SMEI" [[asset, offset, dedupe id]]
+    asset(number, data)   "SMEA" [number, name, base, next offset when the file was begun, commit]
+    cursor(name, asset, data)   "SMEC" [name, asset, place, commit]
+    about(id, data)       "SMEB" [format, commits and events before this file, assets and cursors
+                          when it was begun]; 2: closed, with the latest time and the events in it
+
+Assets and cursors begin as a copy of what the segment before it had, so that the newest one has
+them all; they are written twice in a row, since a flipped bit must not make a consumer skip, nor
+an offset be used twice. Only the newest is written to; it alone may have a write-ahead log.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from smapd.errors import DataDirUnusable
+
+from ..rows import Damaged, pack_small, unpack_small
+from ..segments import PAGE, remove, sync_file
+
+FORMAT: Final = 1
+APPLICATION: Final = 0x534D4531
+FLUSH, IDS, ASSET, CURSOR, ABOUT = b"SMEK", b"SMEI", b"SMEA", b"SMEC", b"SMEB"
+
+_SMALL_HEAD: Final = 12  # of `pack_small`: magic, size of the text, its checksum
+
+_SCHEMA: Final = """
+CREATE TABLE event(asset INTEGER NOT NULL, seq INTEGER NOT NULL, n INTEGER NOT NULL,
+                   t_max INTEGER NOT NULL, data BLOB NOT NULL,
+                   PRIMARY KEY(asset, seq)) WITHOUT ROWID;
+CREATE TABLE flush(number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE asset(number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE cursor(name TEXT NOT NULL, asset INTEGER NOT NULL, data BLOB NOT NULL,
+                    PRIMARY KEY(name, asset)) WITHOUT ROWID;
+CREATE TABLE about(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+"""
+
+
+class AssetRow(NamedTuple):
+    """One asset as a segment has it. ``begin``: its next offset when the segment was begun."""
+
+    number: int
+    name: str
+    base: int
+    begin: int
+    commit: int
+
+
+class CursorRow(NamedTuple):
+    """One cursor. ``commit``: the one that wrote it."""
+
+    name: str
+    asset: int
+    place: int
+    commit: int
+
+
+class Flush(NamedTuple):
+    """What a commit says of itself. ``parts``: (asset, first, n); ``ids``: (asset, offset, id).
+
+    The ids stand behind all else: of many, the rest is in the page still.
+    """
+
+    number: int
+    at_ms: int
+    total: int
+    assets: int
+    cursors: int
+    parts: list[tuple[int, int, int]]
+    fresh: list[tuple[int, str]]
+    forgets: list[tuple[str, int]]
+    ids: list[tuple[int, int, str]]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it only says where cursors are: the next one may stand in its place."""
+        return not (self.parts or self.fresh or self.forgets)
+
+    def pack(self) -> bytes:
+        """As it is stored."""
+        *said, ids = self
+        return pack_small(FLUSH, said) + (pack_small(IDS, ids) if ids else b"")
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Flush:
+        """What was packed; without the ids if those alone are damaged.
+
+        :raises Damaged: if it does not pass its checksum.
+        """
+        number, at_ms, total, assets, cursors, parts, fresh, forgets = unpack_small(FLUSH, data)
+        try:
+            ids = unpack_small(IDS, data[small_size(data) :])
+        except Damaged:
+            ids = []
+        return cls(number, at_ms, total, assets, cursors, parts, fresh, forgets, ids)
+
+
+class About(NamedTuple):
+    """``commits``, ``events``: before this file, ever. ``assets``, ``cursors``: copied into it."""
+
+    commits: int
+    events: int
+    assets: int
+    cursors: int
+
+
+class EventSegment:
+    """An open segment; every method on the disk's thread.
+
+    What SQLite raises comes through: ``sqlite3.OperationalError`` for a full or failing disk,
+    ``sqlite3.DatabaseError`` for a damaged file.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        if writable:
+            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            _configure(self.db)
+        else:
+            # Nobody writes to it any more: no lock, no -shm beside it.
+            uri = f"{path.as_uri()}?mode=ro&immutable=1"
+            self.db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+    def close(self) -> None:
+        """Let go of it; the log of a writable one is worked in and removed."""
+        self.db.close()
+
+    def begin_log(self) -> None:
+        """Work the log in, and begin another, if the disk lets it.
+
+        What a commit that failed, or a process that was killed, left behind the log's end bears the
+        same marks as the log. Behind commits that came after, it would pass for damage.
+        """
+        try:
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError:
+            return
+
+    # --- what it says
+
+    def about(self) -> About:
+        """What there was before it.
+
+        :raises Damaged: if that record is not sound.
+        :raises DataDirUnusable: if a newer smapd wrote it.
+        """
+        row = self.db.execute("SELECT data FROM about WHERE id = 1").fetchone()
+        form, *rest = either(ABOUT, row[0] if row else b"")
+        if form > FORMAT:
+            raise DataDirUnusable(
+                f"{self.path} has format {form}, and this smapd knows {FORMAT}; it was written by "
+                "a newer one.",
+                hint="Run that newer smapd, or name another directory with --data-dir.",
+            )
+        return About(*rest)
+
+    def summary(self) -> tuple[int, int] | None:
+        """(latest time of publication, events), once it is closed; None before that."""
+        row = self.db.execute("SELECT data FROM about WHERE id = 2").fetchone()
+        try:
+            t_max, events = unpack_small(ABOUT, row[0] if row else b"")
+        except Damaged:
+            return None
+        return t_max, events
+
+    def assets(self) -> Iterator[AssetRow]:
+        """All assets that it knows, by number.
+
+        :raises Damaged: if both copies of one are.
+        """
+        for number, data in self.db.execute("SELECT number, data FROM asset ORDER BY number"):
+            found = AssetRow(*either(ASSET, data))
+            if found.number != number:
+                raise Damaged(f"{self.path.name}: asset {number} says that it is {found.number}")
+            yield found
+
+    def begin_of(self, number: int) -> int:
+        """The asset's next offset when this file was begun; 0 if it came later.
+
+        :raises Damaged: if both copies of its record are.
+        """
+        row = self.db.execute("SELECT data FROM asset WHERE number = ?", (number,)).fetchone()
+        return 0 if row is None else AssetRow(*either(ASSET, row[0])).begin
+
+    def cursors(self) -> Iterator[CursorRow]:
+        """All cursors.
+
+        :raises Damaged: if both copies of one are.
+        """
+        for (data,) in self.db.execute("SELECT data FROM cursor"):
+            yield CursorRow(*either(CURSOR, data))
+
+    def flushes(self) -> Iterator[Flush]:
+        """The commits into this file, newest first; without those that are damaged."""
+        for (data,) in self.db.execute("SELECT data FROM flush ORDER BY number DESC"):
+            try:
+                yield Flush.unpack(data)
+            except Damaged:
+                continue
+
+    def last_flush(self) -> Flush | None:
+        """The last commit into this file; None if there was none.
+
+        :raises Damaged: if its record is not sound.
+        """
+        row = self.db.execute("SELECT data FROM flush ORDER BY number DESC LIMIT 1").fetchone()
+        return None if row is None else Flush.unpack(row[0])
+
+    # --- events
+
+    def spans(self) -> Iterator[tuple[int, int, int]]:
+        """(asset, first offset, events) of each row, in order; not checked."""
+        return iter(self.db.execute("SELECT asset, seq, n FROM event ORDER BY asset, seq"))
+
+    def rows(self, number: int, offset: int) -> Iterator[tuple[int, bytes]]:
+        """(first offset, data) of the asset's rows, from the one that has ``offset``; unchecked."""
+        row = self.db.execute(
+            "SELECT max(seq) FROM event WHERE asset = ? AND seq <= ?", (number, offset)
+        ).fetchone()
+        first = offset if row[0] is None else row[0]
+        return iter(
+            self.db.execute(
+                "SELECT seq, data FROM event WHERE asset = ? AND seq >= ? ORDER BY seq",
+                (number, first),
+            )
+        )
+
+    def rows_since(self, number: int, ms: int) -> Iterator[tuple[int, bytes]]:
+        """(first offset, data) of the asset's rows that have an event at or behind ``ms``."""
+        return iter(
+            self.db.execute(
+                "SELECT seq, data FROM event WHERE asset = ? AND t_max >= ? ORDER BY seq",
+                (number, ms),
+            )
+        )
+
+    def t_max(self) -> int:
+        """The latest time of publication in it; looks at all of it."""
+        return int(self.db.execute("SELECT max(t_max) FROM event").fetchone()[0] or 0)
+
+    def size_bytes(self) -> int:
+        """How large the file is, or will be once its log is worked in."""
+        return int(self.db.execute("PRAGMA page_count").fetchone()[0]) * PAGE
+
+    # --- writing, inside a transaction
+
+    def put_row(self, number: int, first: int, count: int, t_max: int, data: bytes) -> None:
+        """Add a row of events."""
+        self.db.execute(
+            "INSERT INTO event VALUES(?, ?, ?, ?, ?)", (number, first, count, t_max, data)
+        )
+
+    def put_asset(self, asset: AssetRow) -> None:
+        """Add or replace one."""
+        self.db.execute(
+            "INSERT OR REPLACE INTO asset VALUES(?, ?)",
+            (asset.number, 2 * pack_small(ASSET, list(asset))),
+        )
+
+    def put_cursor(self, cursor: CursorRow) -> None:
+        """Add or replace one."""
+        self.db.execute(
+            "INSERT INTO cursor VALUES(?, ?, ?) "
+            "ON CONFLICT(name, asset) DO UPDATE SET data = excluded.data",
+            (cursor.name, cursor.asset, 2 * pack_small(CURSOR, list(cursor))),
+        )
+
+    def drop_cursor(self, name: str, number: int) -> None:
+        """Remove one."""
+        self.db.execute("DELETE FROM cursor WHERE name = ? AND asset = ?", (name, number))
+
+    def put_flush(self, flush: Flush) -> None:
+        """Add the record of a commit."""
+        self.db.execute("INSERT INTO flush VALUES(?, ?)", (flush.number, flush.pack()))
+
+    def drop_flush(self, number: int) -> None:
+        """Remove the record of a commit."""
+        self.db.execute("DELETE FROM flush WHERE number = ?", (number,))
+
+    def put_summary(self, t_max: int, events: int) -> None:
+        """Say that it is closed."""
+        data = pack_small(ABOUT, [t_max, events])
+        self.db.execute("INSERT OR REPLACE INTO about VALUES(2, ?)", (data,))
+
+
+def create(
+    path: Path,
+    about: About,
+    assets: Iterable[AssetRow],
+    cursors: Iterable[CursorRow],
+    rows: Iterable[tuple[int, int, int, int, bytes]] = (),
+    flushes: Iterable[Flush] = (),
+) -> EventSegment:
+    """A new segment, whole on the disk before it gets its name; open for writing.
+
+    ``rows``: (asset, first, n, t_max, data) of each.
+    """
+    new = path.with_suffix(".db.new")
+    remove(new)
+    made = EventSegment.__new__(EventSegment)
+    made.path = new
+    db = made.db = sqlite3.connect(new, isolation_level=None, check_same_thread=False)
+    try:
+        # One transaction in a file nobody knows: a log of its own would only be written twice.
+        db.execute(f"PRAGMA page_size = {PAGE}")
+        db.execute("PRAGMA journal_mode = OFF")
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute(f"PRAGMA application_id = {APPLICATION}")
+        db.executescript("BEGIN;" + _SCHEMA)
+        data = 2 * pack_small(ABOUT, [FORMAT, *about])
+        db.execute("INSERT INTO about VALUES(1, ?)", (data,))
+        for asset in assets:
+            made.put_asset(asset)
+        for cursor in cursors:
+            made.put_cursor(cursor)
+        for row in rows:
+            made.put_row(*row)
+        for flush in flushes:
+            made.put_flush(flush)
+        db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        db.close()
+        remove(new)
+        raise
+    db.close()
+    sync_file(new)
+    os.rename(new, path)
+    sync_file(path.parent)
+    return EventSegment(path, writable=True)
+
+
+def is_header_sound(path: Path) -> bool:
+    """Whether the first page begins as we write it: SQLite would believe what it finds there."""
+    with open(path, "rb") as f:
+        head = f.read(100)
+    return (
+        len(head) == 100
+        and head[:24] == b"SQLite format 3\0" + PAGE.to_bytes(2) + b"\x02\x02\x00\x40\x20\x20"
+        and head[44:48] == b"\x00\x00\x00\x04"
+        and head[56:60] == b"\x00\x00\x00\x01"
+        and head[68:72] == APPLICATION.to_bytes(4)
+        and not any(head[72:92])
+        and path.stat().st_size % PAGE == 0
+    )
+
+
+def either(magic: bytes, data: bytes) -> Any:
+    """What a record that stands twice in a row says.
+
+    :raises Damaged: if neither copy is sound.
+    """
+    try:
+        return unpack_small(magic, data)
+    except Damaged:
+        return unpack_small(magic, data[len(data) // 2 :])
+
+
+def small_size(data: bytes) -> int:
+    """How long the small record is that ``data`` begins with."""
+    return _SMALL_HEAD + int.from_bytes(data[4:8], "little")
+
+
+def _configure(db: sqlite3.Connection) -> None:
+    # A lock that another process holds is a mistake of somebody: do not wait on the disk's thread.
+    for pragma in (
+        "locking_mode = EXCLUSIVE",  # first: then there is no -shm, its index lives in memory
+        "busy_timeout = 1000",
+        "synchronous = FULL",
+        "journal_size_limit = 67108864",
+        "wal_autocheckpoint = 2000",  # 4 MiB
+        "cache_size = -8192",
+    ):
+        db.execute(f"PRAGMA {pragma}")
