@@ -1,0 +1,27 @@
+"""``acmecorp-dt-follower-example CONFIG``: the follower as a process of its own."""
+
+import logging
+import sys
+
+from smapd.errors import SmapError
+from smapd.twin import ThingRunner
+
+from .impl import FollowerExample
+
+
+def main():
+    """Run until it is interrupted; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if len(sys.argv) != 2:
+        print("usage: acmecorp-dt-follower-example CONFIG", file=sys.stderr)
+        return 2
+    try:
+        FollowerExample(config=ThingRunner.from_ini(sys.argv[1])).run()
+    except SmapError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""An integrator: publishes what was built, and serves documents."""
+
+from .impl import IntegratorExample
+
+__all__ = ["IntegratorExample"]

@@ -1,0 +1,6 @@
+@echo off
+rem Compiles and lints this package, and checks what its setup.py says.
+cd /d "%~dp0"
+python -m compileall -q acmecorp\integrator\example || exit /b 1
+python -m ruff check --no-cache acmecorp\integrator\example setup.py || exit /b 1
+python setup.py -q check -mrs || exit /b 1
