@@ -1,0 +1,496 @@
+"""Hands resources to their agents, and goes on behind what came of them; keeps what is deployed.
+
+One deploy runs at a time; a newer one overtakes it. A dry run waits until nothing is under way,
+and gives way to a deploy. When a deploy is done its resources are looked at again, each
+``RepairInterval`` of its agent after it was last looked at. On the reactor's thread.
+"""
+
+# Twisted's own methods have no types.
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from smapd.errors import Busy, DeviceFailed, NotConnected, NotReady, ShutdownRequested
+from smapd.interfaces import IClock, ITimer
+from smapd.values import Json
+
+from .due import Due
+from .ids import Id
+from .jobs import Drift, IAgent, Job
+from .ledger import Ledger
+from .runs import DONE, OVERTAKEN, RUNNING, WAITING, Run
+from .states import Change, Place, ResourceState, Settled
+
+MOST_WAITING: Final = 100
+GRACE_S: Final = 20.0
+"""How long a deploy waits for an agent that is not there, before its resources are unavailable."""
+
+_log = Logger()
+
+
+class Dispatcher:
+    """The deploys, one after another; see the top of this file."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: IClock,
+        looked: Callable[[str, int, str, int], None],
+        drifted: Callable[[Drift], None],
+        ended: Callable[[Run], None] = lambda run: None,
+    ) -> None:
+        """``looked(resource, ms, status, differences)``: after each look for repair.
+
+        ``ended``: told of a run that is over, and of one that was, and has one result more.
+        """
+        self._ledger, self._clock = ledger, clock
+        self._looked, self._drifted, self._ended = looked, drifted, ended
+        self.agents: dict[str, IAgent] = {}
+        self.current: Run | None = None
+        self.dry: Run | None = None
+        self.dry_waiting: deque[Run] = deque()
+        self.is_stopping = False
+        self.drifts = 0
+        self._jobs: dict[int, tuple[Run, str, IAgent]] = {}
+        self._last_job = 0
+        self._due = Due(clock, self._repair)
+        self._grace_over = False
+        self._grace: ITimer | None = None
+        self._idle: list[Deferred[None]] = []
+        self._pumping = False
+
+    # --- agents come and go
+
+    def add_agent(self, agent: IAgent) -> None:
+        """It takes jobs from now on; what was unavailable for want of it is done now."""
+        self.agents[agent.name] = agent
+        if self.current is not None:
+            self._do_what_waited_for(agent, self.current)
+        self.pump()
+
+    def remove_agent(self, name: str) -> None:
+        """It takes no more; what it had under way is its own to fail."""
+        if self.agents.pop(name, None) is not None:
+            self._wait_for_agents()
+
+    def _do_what_waited_for(self, agent: IAgent, run: Run) -> None:
+        late = []
+        for i, id_ in enumerate(run.version.ids):
+            if run.version.agents[i] in agent.names and i in run.results:
+                self._schedule(run, id_, run.version.agents[i])
+                if run.results[i].get("no_agent"):
+                    late.append(id_)
+        if late and run.deployment is not None:
+            self._told_skips(run, run.deployment.again(late))
+
+    def serving(self, name: str) -> IAgent | None:
+        """Who takes the jobs of that agent name, None if nobody does now."""
+        for agent in self.agents.values():
+            if name in agent.names:
+                return agent
+        return None
+
+    # --- runs
+
+    def begin(self, run: Run) -> None:
+        """Deploy it, or look as soon as nothing else is under way.
+
+        :raises Busy: if too many dry runs wait already.
+        """
+        if run.dry_run:
+            if len(self.dry_waiting) >= MOST_WAITING:
+                raise Busy(f"{MOST_WAITING} dry runs wait already.")
+            run.state = WAITING
+            self.dry_waiting.append(run)
+        else:
+            older = self.dry or self.current
+            if self.current is not None:
+                self._overtake(self.current)
+            if self.dry is not None:
+                self._overtake(self.dry)
+                self.dry = None
+            self._due.clear()
+            skipped = run.begin(self._device_of, None if older is None else older.deployment)
+            self.current = run
+            self._told_skips(run, skipped)
+            self._wait_for_agents()
+        self.pump()
+        self._look_whether_done()
+
+    def resume(self, run: Run) -> None:
+        """Go on with the deploy of before the start, or keep what it deployed."""
+        skipped = run.begin(self._device_of, None)
+        self.current = run
+        self._told_skips(run, skipped)
+        assert run.deployment is not None
+        if not run.deployment.is_complete:  # or the row of a result was damaged
+            run.state, run.ended_ms = RUNNING, None
+        for agent in list(self.agents.values()):
+            self._do_what_waited_for(agent, run)
+        self._wait_for_agents()
+        self.pump()
+        self._look_whether_done()
+
+    def stop(self) -> Deferred[None]:
+        """Begin nothing more; fires when nothing is under way."""
+        self.is_stopping = True
+        self._due.clear()
+        if self._grace is not None:
+            self._grace.discard()
+            self._grace = None
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        self._tell_idle()
+        return done
+
+    @property
+    def under_way(self) -> int:
+        """Jobs that agents have."""
+        return len(self._jobs)
+
+    def check_facts(self, run: Run, name: str) -> Deferred[dict[str, Json]]:
+        """Ask a resource's handler for facts, beside all else; fires once they are kept.
+
+        :raises NotReady: if no agent serves it.
+        :raises Busy: if its agent has no thread free, or the handler works on it just now.
+        """
+        i = run.version.index[name]
+        agent = self.serving(run.version.agents[i])
+        if agent is None or self.is_stopping:
+            raise NotReady(f"There is no agent that serves {run.version.agents[i]}.")
+        assert run.deployment is not None
+        if agent.free <= 0 or run.deployment.state(name) is Place.RUNNING:
+            raise Busy(f"The agent {agent.name} is busy.")
+        self._last_job += 1
+        job = Job(self._last_job, "facts", run.version, name, run.version.resources[i])
+        self._jobs[job.number] = (run, name, agent)
+        return agent.run(job).addBoth(self._facts_came, job)
+
+    def _facts_came(self, result: Any, job: Job) -> Any:
+        self._jobs.pop(job.number, None)
+        self._tell_idle()
+        self.pump()
+        if isinstance(result, Failure):
+            return result
+        if result["status"] != ResourceState.DRY.value:
+            raise DeviceFailed(f"{job.name}: {result.get('reason') or result['status']}")
+        facts = result["facts"]
+        for fact, value in facts.items():
+            self._keep_fact(job, fact, value, result["ended_ms"])
+        return self._ledger.durable().addCallback(lambda _: facts)
+
+    def _keep_fact(self, job: Job, fact: str, value: Json, ms: int) -> None:
+        told = {"value": value, "ms": ms, "version": job.version.number}
+        self._ledger.fact(job.name, fact, told)
+
+    # --- jobs
+
+    def pump(self) -> None:
+        """Give every agent what it can take."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._begin_dry_run()
+            run = self.dry or self.current
+            while run is not None and not self.is_stopping and self._pump_once(run):
+                pass
+        finally:
+            self._pumping = False
+
+    def _pump_once(self, run: Run) -> bool:
+        deployment = run.deployment
+        assert deployment is not None
+        begun = False
+        for agent in list(self.agents.values()):
+            room = agent.free
+            if room <= 0:
+                continue
+            for name in deployment.take(agent.names, room):
+                begun = True
+                self._hand(run, name, agent)
+        if self._grace_over:
+            for name in run.agent_names:
+                if self.serving(name) is None:
+                    for id_ in deployment.take(name):
+                        begun = True
+                        self._without_agent(run, id_, name)
+        return begun
+
+    def _hand(self, run: Run, name: str, agent: IAgent) -> None:
+        assert run.deployment is not None
+        self._last_job += 1
+        number = self._last_job
+        i = run.version.index[name]
+        kind = "dry_run" if run.dry_run else "repair" if name in run.repairing else "deploy"
+        job = Job(
+            number,
+            kind,
+            run.version,
+            name,
+            run.version.resources[i],
+            run.deployment.dependency_changed(name),
+        )
+        self._jobs[number] = (run, name, agent)
+        done = agent.run(job)
+        done.addCallbacks(self._came, self._lost, (job, run, agent), {}, (job, run), {})
+        self._clock.background(done, f"what came of {name}")
+
+    def _came(self, result: Json, job: Job, run: Run, agent: IAgent) -> None:
+        """An agent says how it ended: keep it, and go on once it is durable."""
+        self._jobs.pop(job.number, None)
+        self._tell_idle()
+        name = job.name
+        run.repairing.discard(name)
+        before = run.result(name)
+        row: dict[str, Json] = {
+            "status": result["status"],
+            "change": result["change"],
+            "changes": result["changes"],
+            "ms": result["ended_ms"],
+        }
+        if result.get("reason"):
+            row["reason"] = result["reason"]
+        if job.kind == "repair":
+            self._looked_again(job, row)
+            if before is not None and _is_quiet(row, before, result):
+                run.note(name, {**before, "ms": row["ms"]})
+                self._settle(run, name, row)
+                return
+        row["action"] = self._ledger.action(
+            {
+                "resource": name,
+                "agent": agent.name,
+                "version": run.version.number,
+                "deploy": run.number,
+                "kind": job.kind,
+                "began_ms": result["began_ms"],
+                "ended_ms": result["ended_ms"],
+                "status": result["status"],
+                "change": result["change"],
+                "changes": result["changes"],
+                "logs": result["logs"],
+            }
+        )
+        for fact, value in result.get("facts", {}).items():
+            self._keep_fact(job, fact, value, result["ended_ms"])
+        self._keep(run, name, row)
+        self.pump()
+
+    def _lost(self, failure: Failure, job: Job, run: Run) -> Failure | None:
+        """The agent went before it said how it ended: it will be done again."""
+        self._jobs.pop(job.number, None)
+        self._tell_idle()
+        assert run.deployment is not None
+        run.deployment.give_back(job.name)
+        self.pump()
+        if failure.check(NotConnected, ShutdownRequested) is None:
+            return failure
+        return None
+
+    def _settle(self, run: Run, name: str, row: Json) -> None:
+        assert run.deployment is not None
+        settled = run.deployment.settle(name, row["status"], row["change"])
+        self._told_skips(run, [one for one in settled if one.id != name])
+        if run is self.current:
+            self._schedule(run, name, run.version.agents[run.version.index[name]])
+        self._look_whether_done()
+        self.pump()
+
+    def _without_agent(self, run: Run, name: str, agent: str) -> None:
+        reason = f"There is no agent that serves {agent}."
+        row = self._unran(run, name, agent, ResourceState.UNAVAILABLE, reason)
+        row["no_agent"] = True
+        self._keep(run, name, row)
+
+    def _told_skips(self, run: Run, skipped: Iterable[Settled]) -> None:
+        """Keep what is skipped for a requirement's sake; nothing goes on behind it."""
+        for one in skipped:
+            run.repairing.discard(one.id)
+            before = run.result(one.id)
+            if before is not None and before.get("skipped_for") == one.skipped_for != "":
+                continue
+            agent = run.version.agents[run.version.index[one.id]]
+            row = self._unran(run, one.id, agent, one.state, one.reason)
+            row["skipped_for"] = one.skipped_for
+            self._ledger.result(run.number, run.note(one.id, row), row)
+
+    def _unran(
+        self, run: Run, name: str, agent: str, state: ResourceState, reason: str
+    ) -> dict[str, Json]:
+        """What is kept of a resource that no handler saw."""
+        now_ms = self._clock.wall_ms()
+        serving = self.serving(agent)
+        seq = self._ledger.action(
+            {
+                "resource": name,
+                "agent": agent if serving is None else serving.name,
+                "version": run.version.number,
+                "deploy": run.number,
+                "kind": "dry_run" if run.dry_run else "deploy",
+                "began_ms": now_ms,
+                "ended_ms": now_ms,
+                "status": state.value,
+                "change": Change.NOCHANGE.value,
+                "changes": {},
+                "logs": [{"level": "info", "ms": now_ms, "message": reason, "kwargs": {}}],
+            }
+        )
+        return {
+            "status": state.value,
+            "change": Change.NOCHANGE.value,
+            "changes": {},
+            "ms": now_ms,
+            "reason": reason,
+            "action": seq,
+        }
+
+    def _keep(self, run: Run, name: str, row: Json) -> None:
+        self._ledger.result(run.number, run.note(name, row), row)
+        if run.state == OVERTAKEN:
+            self._ledger.deploy(run.number, run.told())
+            self._ended(run)
+        kept = self._ledger.durable()
+        kept.addCallback(lambda _: self._settle(run, name, row))
+        kept.addErrback(_at_the_end)
+        self._clock.background(kept, f"going on behind {name}")
+
+    # --- ends
+
+    def _look_whether_done(self) -> None:
+        for run in (self.dry, self.current):
+            if run is None or run.deployment is None or not run.deployment.is_complete:
+                continue
+            if run.state == RUNNING:
+                self._end(run, DONE)
+            self._close_version(run)
+        self._begin_dry_run()
+
+    def _end(self, run: Run, state: str) -> None:
+        run.state = state
+        run.ended_ms = self._clock.wall_ms()
+        self._ended(run)
+        self._ledger.deploy(run.number, run.told())
+        kept = self._ledger.durable()
+        kept.addErrback(_at_the_end)
+        self._clock.background(kept, f"keeping the end of deploy {run.number}")
+        if run is self.dry:
+            self.dry = None
+        told = run.told()
+        _log.info(
+            "{what} {deploy} of version {version} is {state}: {counts}, {changed} changed",
+            what="dry run" if run.dry_run else "deploy",
+            deploy=run.number,
+            version=run.version.number,
+            state=state,
+            counts=", ".join(f"{n} {word}" for word, n in told["counts"].items()) or "nothing",
+            changed=told["changed"],
+        )
+
+    def _device_of(self, resource: Mapping[str, Json]) -> str:
+        agent = self.serving(Id.parse_id(resource["id"]).agent_name)
+        value = resource.get(agent.device) if agent is not None and agent.device else None
+        return "" if value is None else str(value)
+
+    def _overtake(self, run: Run) -> None:
+        assert run.deployment is not None
+        run.deployment.overtake()
+        if run.state == RUNNING:
+            self._end(run, OVERTAKEN)
+        self._close_version(run)
+
+    def _close_version(self, run: Run) -> None:
+        for agent in self.agents.values():
+            agent.close_version(run.version.number)
+
+    def _begin_dry_run(self) -> None:
+        if self.dry is not None or not self.dry_waiting or self.is_stopping:
+            return
+        current = None if self.current is None else self.current.deployment
+        if self._jobs or (current is not None and not current.is_complete):
+            return
+        run = self.dry_waiting.popleft()
+        run.state = RUNNING
+        run.begin(self._device_of, None)
+        self.dry = run
+        self._ledger.deploy(run.number, run.told())
+        self._wait_for_agents()
+        self._look_whether_done()
+
+    def _tell_idle(self) -> None:
+        if self._idle and not self._jobs:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)
+
+    # --- agents that are not there
+
+    def _wait_for_agents(self) -> None:
+        self._grace_over = False
+        if self._grace is not None:
+            self._grace.discard()
+        self._grace = None
+        if not self.is_stopping:
+            self._grace = self._clock.later(GRACE_S, self._end_grace)
+
+    def _end_grace(self) -> None:
+        self._grace = None
+        self._grace_over = True
+        self.pump()
+
+    # --- repair
+
+    def _schedule(self, run: Run, name: str, agent: str) -> None:
+        serving = self.serving(agent)
+        if serving is None or serving.repair_s <= 0 or self.is_stopping:
+            self._due.forget(name)
+        else:
+            self._due.put(name, serving.repair_s)
+
+    def _repair(self, due: list[str]) -> bool:
+        """Look again at these; False if that has to wait for a deploy or dry run."""
+        run = self.current
+        if run is None or run.deployment is None or self.is_stopping:
+            return True
+        if self.dry is not None or run.state != DONE:
+            return False
+        results = {name: run.result(name) for name in due}
+        due = [name for name, found in results.items() if found and not found.get("skipped_for")]
+        run.repairing.update(due)
+        self._told_skips(run, run.deployment.again(due))
+        self.pump()
+        return True
+
+    def _looked_again(self, job: Job, row: Json) -> None:
+        changes = row["changes"]
+        differs = len(changes) or int(row["change"] != Change.NOCHANGE.value)
+        self._looked(job.name, row["ms"], row["status"], differs)
+        if differs:
+            self.drifts += 1
+            number = job.version.number
+            drift = Drift(job.name, number, row["ms"], row["status"], row["change"], changes)
+            self._drifted(drift)
+
+
+def _is_quiet(row: Json, before: Json, result: Json) -> bool:
+    """Whether a look for repair found all as it was, and there is nothing to tell of it."""
+    good = ResourceState.DEPLOYED.value
+    return (
+        row["status"] == before["status"] == good
+        and row["change"] == Change.NOCHANGE.value
+        and not row["changes"]
+        and not any(one["level"].lower() not in ("debug", "info") for one in result["logs"])
+        and not result.get("facts")
+    )
+
+
+def _at_the_end(failure: Failure) -> None:
+    """Kept no more, since smapd stops: it is done again at the next start."""
+    failure.trap(ShutdownRequested)
