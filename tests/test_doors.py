@@ -17,6 +17,7 @@ DOORS = {
         Actuators BinaryModel ContinuousIntegerModel ContinuousModel IntegerModel Jobs MOST_HUNG
         NStateModel POOL StateModel
     """,
+    "smapd.assembly": "Daemon LoadedPlan Settings TABLES build embed",
     "smapd.cli": "jprint main run_driver uuid",
     "smapd.config": """
         NodeSection OtherSection Plan attach_section detach_section dump find_driver
@@ -25,6 +26,12 @@ DOORS = {
     "smapd.core": """
         Actuator Collection DEFAULT_TIMEZONE DriverCalls Home Intake Node Scope SmapInstance
         Timeseries as_uuid normalise stream_uuid
+    """,
+    "smapd.desired": """
+        Action AgentCache AgentSide CRUDHandler Change Deployment Export Exporter FrozenRegistry
+        HandlerContext Id IgnoreResourceException InvalidOperation LogRecord ManagedResource Place
+        PurgeableResource Resource ResourcePurged ResourceResult ResourceRun ResourceState Settled
+        SkipResource TABLES Task cache deploy provider registry resource
     """,
     "smapd.driver": """
         AsyncDriver BadReading BaseDriver DeviceUnavailable DriverFailed DriverHost FetchDriver
@@ -52,12 +59,21 @@ DOORS = {
         """,
     "smapd.storage": """
         Control Cursor Daemon DataDir Definitions Delivery DeliveryOptions DeliveryState Draft
-        FORMAT FreshFirst READINGS_POOL Readings Settings TABLES Target fresh_names read_daemon
-        settings_from tail
+        EVENTS_POOL EventCursor EventLog EventSettings FORMAT FreshFirst READINGS_POOL Readings
+        Settings TABLES Target event_settings_from fresh_names read_daemon settings_from tail
     """,
     "smapd.testing": """
-        Answer DaemonProcess DriverCase FakeClock FakeRuntime FakeThreads MemoryCursor
-        MemoryDefinitions MemoryReadings RecordingListener RecordingSink START_MS
+        Answer DaemonProcess DriverCase FakeClock FakePeer FakeRuntime FakeThreads MemoryCursor
+        MemoryDefinitions MemoryEventCursor MemoryEventLog MemoryReadings RecordingListener
+        RecordingSink START_MS
+    """,
+    "smapd.twin": """
+        AssetEvent AssetUnknown Client EmbeddedThings Event EventInvalid EventPublishFailure
+        EventTypes Follower FollowerCallbacks Integrator IntegratorCallbacks MissingCallback
+        NamedEventMixin NestedConfig NotConnected RetryingThingRunner RunContext ShutdownRequested
+        T2Answer T2ProviderFailureReason T2ReqFailureReason T2Request T2ResponseException
+        T2ResponseFailure T2Timeout T2Unavailable TABLES ThingRunner ThingSection Twin UnknownEvent
+        WouldDeadlock field log_exceptions
     """,
 }
 

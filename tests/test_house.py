@@ -99,6 +99,7 @@ THREAD_CALLS = (
     "to_thread",
 )
 DOORS = ("runtime/threads.py", "runtime/pool.py", "runtime/loops.py")  # it is made of the others
+DOORS += ("runtime/program.py",)  # of programs that have no reactor
 SIGNAL = ("server.py", "callFromThread")  # a signal handler wakes the reactor it interrupted
 
 CLOCK_CALLS = {
@@ -107,7 +108,7 @@ CLOCK_CALLS = {
     "date": ("today",),
 }
 CLOCK_NAMES = ("callLater", "deferLater", "LoopingCall")
-CLOCK = ("runtime/clock.py",)
+CLOCK = ("runtime/clock.py", "runtime/program.py")  # the second for who has no reactor
 
 STATE = ("runtime/periodic.py", "desired/registry.py")
 MUTABLE = ("dict", "list", "set", "deque", "defaultdict", "OrderedDict", "Counter")
@@ -425,7 +426,8 @@ def test_tests_know_drivers_by_one_name() -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    "face", ["cli", "core", "driver", "util", "loader", "server", "config", "runtime", "storage"]
+    "face",
+    ["cli", "core", "driver", "util", "loader", "server", "config", "runtime", "storage", "twin"],
 )
 def test_importing_a_face_installs_no_reactor(face: str) -> None:
     code = (

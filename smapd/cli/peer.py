@@ -11,7 +11,8 @@ import http.client
 import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -140,12 +141,66 @@ class Peer:
         """What DELETE answers, decoded. Raises as ``get`` does."""
         return self._ask("DELETE", path)
 
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        silence_s: float | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """An answer to be read bit by bit; ``silence_s``: how long nothing may come of it.
+
+        Raises as ``get`` does; what goes wrong while it is read is told the same way.
+        """
+        connection = self._connection()
+        if silence_s is not None:
+            connection.timeout = silence_s
+        sent = dict(headers or {})
+        if self._token:
+            sent["Authorization"] = f"Bearer {self._token}"
+        where = self._base + quote(path) + (f"?{urlencode(query)}" if query else "")
+        try:
+            connection.request(method, where, body, sent)
+            response = connection.getresponse()
+            if response.status >= 300:
+                try:
+                    answer = json.loads(response.read(_MOST_BYTES))
+                except (ValueError, RecursionError):
+                    answer = None
+                raise self._refusal(response, answer)
+            yield response
+        except (OSError, http.client.HTTPException) as e:
+            reason = _reason(e, silence_s or self.timeout_s)
+            if isinstance(e, http.client.IncompleteRead):
+                reason = "the answer was cut off"
+            raise NotRunning(f"no daemon answers at {self.url}: {reason}.") from e
+        finally:
+            connection.close()
+
+    def send(self, method: str, path: str, body: bytes) -> Any:
+        """What is answered to these bytes, decoded. Raises as ``get`` does."""
+        return self._ask(method, path, body)
+
+    def get_bytes(self, path: str) -> bytes:
+        """What GET answers for this path, as it comes.
+
+        :raises NotRunning: if nobody answers there.
+        :raises Answered: if it answers an error, with its sentence.
+        """
+        found = self._ask("GET", path, raw=True)
+        assert isinstance(found, bytes)
+        return found
+
     def _ask(
         self,
         method: str,
         path: str,
         body: bytes | None = None,
         query: Mapping[str, Any] | None = None,
+        raw: bool = False,
     ) -> Any:
         headers = {"Accept": "application/json"}
         if body is not None:
@@ -165,6 +220,8 @@ class Peer:
             connection.close()
         if len(data) > _MOST_BYTES:
             raise SmapError(f"the answer of {self.url} is longer than 64 MiB.")
+        if raw and status == 200:
+            return data
         try:
             answer = json.loads(data) if data else None
         except (ValueError, RecursionError):

@@ -25,13 +25,16 @@ from smapd.errors import (
 from smapd.interfaces import IJobs
 from smapd.values import Action
 
+from .assets import AssetHandlers
 from .bodies import read_json
+from .desired import DesiredHandlers
 from .docs import CSP, page
 from .encoding import encode
 from .errors import answer, answer_bug
 from .metrics import CONTENT_TYPE, Metrics
 from .reports import ReportHandlers
 from .routes import CONTENTS, CONTENTS_WITH_ACTUATORS, ROUTES
+from .things import ThingHandlers
 
 if TYPE_CHECKING:
     from .parts import HttpParts
@@ -52,6 +55,10 @@ class Handlers:
         self._max_body = max_body
         self._page = page(parts.version)
         self._reports = ReportHandlers(parts.reports, max_body)
+        self._desired = DesiredHandlers(parts.desired, max_body)
+        self._assets = AssetHandlers(parts.twin, max_body)
+        hub = None if parts.twin is None else parts.twin.hub
+        self._things = ThingHandlers(hub, parts.frames, parts.access)
         self._metrics = Metrics(parts)
 
     def table(self) -> Mapping[tuple[str, str], Handler]:
@@ -68,6 +75,9 @@ class Handlers:
             ("GET", "/readyz"): self.readyz,
             ("POST", "/readings"): self.readings,
             **self._reports.table(),
+            **self._desired.table(),
+            **self._assets.table(),
+            ("GET", "/things"): self._things.connect,
         }
 
     def root(self, request: Request) -> None:

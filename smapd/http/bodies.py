@@ -11,6 +11,7 @@ import orjson
 from smapd.errors import BadRequest, TooLarge
 
 from .doubled import check_keys
+from .whole import check_whole_numbers
 
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
@@ -66,7 +67,8 @@ def read_json(request: Request, most: int, *, any_label: bool = False) -> Any:
 
     ``most``: bytes that it may have, unpacked. ``any_label``: whatever its Content-Type says.
 
-    :raises BadRequest: if it is no JSON, has a key twice, or is labelled as something else.
+    :raises BadRequest: if it is no JSON, has a key twice or a whole number beyond 64 bits, or is
+        labelled as something else.
     :raises TooLarge: if it has more.
     """
     headers = request.requestHeaders
@@ -86,6 +88,7 @@ def read_json(request: Request, most: int, *, any_label: bool = False) -> Any:
     except orjson.JSONDecodeError as e:
         raise BadRequest(f"The body is not JSON: {e}.") from None
     check_keys(body, value)
+    check_whole_numbers(body)
     return value
 
 

@@ -33,6 +33,7 @@ from .listener import is_loopback
 
 if TYPE_CHECKING:
     from .site import Site
+    from .websocket import WebSocket
 
 IDLE_S: Final = 60
 HEADERS_S: Final = 30
@@ -62,6 +63,7 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
     _closing = False
     _held: Any = None
     """The request whose answer is written, but not yet taken by the client."""
+    _upgraded: WebSocket | None = None
 
     def connectionMade(self) -> None:
         """A client is here."""
@@ -77,6 +79,9 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
         if self._held is not None:  # it knows of no connection any more
             self._held = None
             del self.requests[0]
+        upgraded, self._upgraded = self._upgraded, None
+        if upgraded is not None:
+            upgraded.connection_lost(reason.getErrorMessage())
         self.site.closed(self)
         super().connectionLost(reason)
 
@@ -89,6 +94,9 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
 
     def dataReceived(self, data: bytes) -> Any:
         """Bytes from the client."""
+        if self._upgraded is not None:
+            self._upgraded.data_received(data)
+            return None
         if self.is_refused:
             return None
         if self._between:
@@ -220,9 +228,21 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
             self.transport.loseWriteConnection()
         self._wait(DRAIN_S)
 
+    def upgrade(self, other: WebSocket) -> None:
+        """From now on what comes is another protocol's; so is the end of the connection."""
+        self._upgraded = other
+        self.persistent = False
+
+    def finish_upgraded(self) -> None:
+        """That protocol is over: close once what it wrote is taken."""
+        self._close()
+
     def end(self) -> None:
         """Close once the request that is under way, if any, is answered."""
         self.persistent = False
+        if self._upgraded is not None:
+            self._upgraded.end()
+            return
         if self._between:
             self._close()
 

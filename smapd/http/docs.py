@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from html import escape
 from typing import Final
 
@@ -62,4 +63,5 @@ def page(version: str) -> bytes:
 
 
 def _shown(rule: str) -> str:
-    return rule.replace("<path:path>", "PATH").replace("<uuid>", "UUID")
+    """As people write it: ``/reports/UUID``."""
+    return re.sub(r"<(?:path:)?(\w+)>", lambda found: found[1].upper(), rule)

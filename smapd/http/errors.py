@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 
 from smapd import errors
+from smapd.values import T2ReqFailureReason
 
 if TYPE_CHECKING:
     from .request import Request
@@ -26,19 +27,31 @@ if TYPE_CHECKING:
 _log = Logger()
 
 STATUS: Final[Mapping[type[errors.SmapError], int]] = {
+    errors.BadModel: 400,
     errors.BadPath: 400,
     errors.BadRequest: 400,
     errors.BadState: 400,
+    errors.EventInvalid: 400,
     errors.ReportExists: 400,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
+    errors.T2Unavailable: 403,
+    errors.AssetUnknown: 404,
     errors.NoSuchPath: 404,
     errors.NoSuchReport: 404,
+    errors.NoSuchVersion: 404,
+    errors.NoSuchDeploy: 404,
+    errors.NoSuchResource: 404,
+    errors.NoSuchBlob: 404,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.NotAnActuator: 405,
     errors.TooSlow: 408,
+    errors.AssetExists: 409,
+    errors.AssetHeld: 409,
+    errors.NameTaken: 409,
     errors.PathExists: 409,
+    errors.VersionConflict: 409,
     errors.TooLarge: 413,
     errors.UriTooLong: 414,
     errors.HeadersTooLong: 431,
@@ -46,20 +59,36 @@ STATUS: Final[Mapping[type[errors.SmapError], int]] = {
     errors.DeviceUnavailable: 502,
     errors.BadReading: 502,
     errors.DeviceFailed: 502,
+    errors.T2ResponseException: 502,
+    errors.T2ResponseFailure: 502,
     errors.Busy: 503,
     errors.RateLimited: 503,
+    errors.EventPublishFailure: 503,
+    errors.NotConnected: 503,
     errors.NotReady: 503,
     errors.Unhealthy: 503,
     errors.ShutdownRequested: 503,
     errors.ActuationTimeout: 504,
+    errors.T2Timeout: 504,
     errors.StorageFull: 507,
 }
 """Each class that a route may raise."""
+
+REASON_STATUS: Final[Mapping[T2ReqFailureReason, int]] = {
+    T2ReqFailureReason.RESOURCE_UNKNOWN: 404,
+    T2ReqFailureReason.REQ_UNHANDLED: 501,
+    T2ReqFailureReason.PROVIDER_FAILED: 502,
+    T2ReqFailureReason.BUSY: 503,
+    T2ReqFailureReason.SHUTDOWN: 503,
+}
+"""Each reason for which a streamed request fails before its answer has begun."""
 
 BUGS: Final[frozenset[type[errors.SmapError]]] = frozenset(
     {
         errors.SmapError,
         errors.ConfigError,
+        errors.MissingCallback,
+        errors.WouldDeadlock,
         errors.NoSuchDriver,
         errors.DriverFailed,
         errors.MissingExtra,
@@ -81,6 +110,8 @@ _MAX_MESSAGE = 1000
 
 def status_of(error: BaseException) -> int:
     """The HTTP status of an error; that of its nearest base in the table, 500 if there is none."""
+    if isinstance(error, errors.T2ResponseException):
+        return REASON_STATUS.get(error.reason, 502)
     for kind in type(error).__mro__:
         status = STATUS.get(kind)
         if status is not None:
@@ -96,6 +127,8 @@ def body_of(error: errors.SmapError) -> bytes:
     if len(message) > _MAX_MESSAGE:
         message = message[:_MAX_MESSAGE] + "…"
     told = {"error": error.code, "message": message, "hint": error.hint}
+    if isinstance(error, errors.T2ResponseException):
+        told["reason"] = error.reason.value
     return orjson.dumps(told)
 
 

@@ -66,9 +66,22 @@ class Gate:
                 token=self._has_token(headers.getRawHeaders(b"authorization")),
                 origin=origins[0].decode("latin-1") if origins else "",
             )
-        segment = where.lstrip("/").partition("/")[0]
-        self._access.decide(who, action_of(method.decode("latin-1"), segment), where)
+        self._access.decide(who, action_of(method.decode("latin-1"), where), where)
         return who
+
+    def check_origin(self, headers: Headers) -> None:
+        """For a GET that opens more than an answer: a WebSocket.
+
+        :raises Forbidden: if a web page of another origin asks.
+        """
+        host = (headers.getRawHeaders(b"host") or (b"",))[0]
+        self._check_origin(
+            host, headers.getRawHeaders(b"origin"), headers.getRawHeaders(b"sec-fetch-site")
+        )
+
+    def knows(self, token: bytes) -> bool:
+        """Whether this is the listener's token."""
+        return self._token_hash is not None and hmac.compare_digest(_hash(token), self._token_hash)
 
     def _check_host(self, host: bytes) -> None:
         name = host_name(host)

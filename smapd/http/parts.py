@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from smapd.interfaces import (
     IAccess,
     IActuators,
+    IDesired,
+    IFrames,
     IIntake,
     IJobs,
     IReadings,
     IReports,
     IStatus,
     ITree,
+    ITwin,
 )
 
 
@@ -24,6 +27,8 @@ class HttpParts:
     ``ready``, ``healthy``: give "" while all is well, else the reason why not, as a sentence.
     Without ``actuators`` and ``jobs`` nothing can be set, and a GET shows the readings kept.
     Without ``reports`` there are none, and none can be made. Without ``readings`` there is no past.
+    Without ``desired`` there are no versions, and none can be made. Without ``twin`` there are no
+    assets, and none can be made. ``frames``: how a thing's frames become messages and back.
     """
 
     tree: ITree
@@ -37,3 +42,6 @@ class HttpParts:
     jobs: IJobs | None = None
     reports: IReports | None = None
     readings: IReadings | None = None
+    desired: IDesired | None = None
+    twin: ITwin | None = None
+    frames: IFrames | None = None

@@ -65,7 +65,7 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
         self.now_s = clock.seconds()
         """Seconds of the monotonic clock at the last sweep."""
         self.is_closing = False
-        self._clock = clock
+        self.clock = clock
         self._connections: set[Channel] = set()
         self._untaken: dict[Channel, int] = {}
         self._untaken_bytes = 0
@@ -102,8 +102,8 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
         """A client has connected."""
         self._connections.add(channel)
         if self._sweeper is None:
-            self.now_s = self._clock.seconds()
-            self._sweeper = self._clock.later(_SWEEP_S, self._sweep)
+            self.now_s = self.clock.seconds()
+            self._sweeper = self.clock.later(_SWEEP_S, self._sweep)
 
     def closed(self, channel: Channel) -> None:
         """A client's connection is over."""
@@ -147,7 +147,7 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
             done.callback(None)
             return done
         self._emptied.append(done)
-        timer = self._clock.later(within_s, self._abort_all)
+        timer = self.clock.later(within_s, self._abort_all)
 
         def over(result: None) -> None:
             if timer.active():
@@ -160,8 +160,8 @@ class Site(server.Site):  # type: ignore[misc, unused-ignore]
             channel.abort()
 
     def _sweep(self) -> None:
-        self.now_s = now_s = self._clock.seconds()
-        self._sweeper = self._clock.later(_SWEEP_S, self._sweep)
+        self.now_s = now_s = self.clock.seconds()
+        self._sweeper = self.clock.later(_SWEEP_S, self._sweep)
         for channel in [c for c in self._connections if c.deadline_s <= now_s]:
             channel.expire()
 

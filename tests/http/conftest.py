@@ -216,6 +216,9 @@ def serve() -> Any:
         jobs: Any = None,
         access: Any = None,
         reports: Any = None,
+        twin: Any = None,
+        desired: Any = None,
+        frames: Any = None,
         **keys: Any,
     ) -> Served:
         if tree is None:
@@ -237,6 +240,9 @@ def serve() -> Any:
             actuators=actuators,
             jobs=jobs,
             reports=reports,
+            desired=desired,
+            twin=twin,
+            frames=frames,
         )
         site = make_site(parts, listener, Ticking(reactor))
         return Served(tree, status, reactor, site, intake, reasons)
