@@ -171,7 +171,9 @@ class OptionTable:
 
     ``section``: ``server`` stands for [server] and [server NAME], ``report*`` for every section
     that begins with these letters. ``title``: how messages call the owner of the keys. ``check``:
-    what must hold between keys; called only when each key by itself is right.
+    what must hold between keys; called only when each key by itself is right. ``is_open``: other
+    keys are the owner's own, and stand among the values as they were found; only one within two
+    letters of a known name is taken for a slip.
     """
 
     section: str
@@ -179,6 +181,7 @@ class OptionTable:
     title: str = field(default="", kw_only=True)
     ignore_case: bool = field(default=False, kw_only=True)
     check: Check | None = field(default=None, kw_only=True)
+    is_open: bool = field(default=False, kw_only=True)
     _by_name: dict[str, Option] = field(init=False, repr=False, compare=False)
     _defaults: dict[str, Any] = field(init=False, repr=False, compare=False)
 
@@ -233,7 +236,10 @@ class OptionTable:
         for key, found in mapping.items():
             option = self.find(key)
             if option is None:
-                problems.append(self._unknown(key, found, where, meant))
+                if self.is_open and not self._is_slip(key, mapping):
+                    values[key] = found
+                else:
+                    problems.append(self._unknown(key, found, where, meant))
                 continue
             target = self._successor(option) or option
             repeated = option.name.endswith("*")
@@ -286,6 +292,11 @@ class OptionTable:
         verb, _, name = (option.deprecated or "").partition(" ")
         return self._by_name.get(self._fold(name)) if verb == "use" else None
 
+    def _is_slip(self, key: str, mapping: Mapping[str, Any]) -> bool:
+        """Whether a key is most likely one of ours, misspelt."""
+        names = [o.name for o in self.options if len(o.name) > 3 and o.name not in mapping]
+        return any(edit_distance(key.lower(), name.lower()) <= 2 for name in names)
+
     def _unknown(self, key: str, found: Any, where: Where, meant: set[str]) -> Problem:
         close = nearest(key, (o.name for o in self.options if o.deprecated is None))
         meant.update((close,) if close else ())
@@ -311,6 +322,7 @@ def merge(tables: Iterable[OptionTable]) -> dict[str, OptionTable]:
             title=next((t.title for t in parts if t.title), ""),
             ignore_case=section == "server" or any(t.ignore_case for t in parts),
             check=_all_of(checks) if checks else None,
+            is_open=any(t.is_open for t in parts),
         )
     return merged
 

@@ -15,6 +15,7 @@ from smapd import actuation, http
 from smapd.access import Access
 from smapd.config import NodeSection, Plan
 from smapd.core import Intake, SmapInstance
+from smapd.desired.store import POOL as DESIRED_POOL
 from smapd.driver.lifecycle import DriverSection
 from smapd.interfaces import IFrames
 from smapd.runtime import (
@@ -33,6 +34,7 @@ from smapd.storage import EVENTS_POOL, READINGS_POOL
 from smapd.twin import wire
 from smapd.values import Json
 
+from .desiring import desired_room
 from .keeping import CONTROL_POOL, Keeping
 from .planting import Planting
 from .serving import Serving
@@ -87,6 +89,9 @@ class Daemon:
         self.reports = self.subscribing.reports
         self.twins = Twins(inst, plan, run, self.keeping, server)
         self.planting.told = self.twins.twin
+        self.desired = desired_room(
+            inst, plan, run, self.keeping, server, self.actuators, self.reports
+        )
         self.serving = Serving(
             plan, run, reactor, self.keeping.data_dir, server, settings.port, self._parts
         )
@@ -95,7 +100,7 @@ class Daemon:
             run.threads,
             self.notifier,
             watchdog_interval_s(settings.environ, os.getpid()) or LOOK_S,
-            [CONTROL_POOL, READINGS_POOL, EVENTS_POOL],
+            [CONTROL_POOL, READINGS_POOL, EVENTS_POOL, DESIRED_POOL],
             consumers=lambda: self.reports.standing_still(),
         )
         keeping, subscribing, twins = self.keeping, self.subscribing, self.twins
@@ -104,6 +109,7 @@ class Daemon:
             Child("threads", run.threads.start, self._stop_threads, 1.5),
             Child("definitions", keeping.open_control, keeping.close_control, None),
             Child("journal", self.readings.start, self.readings.stop, None),
+            Child("desired files", _nothing, self.desired.close, None),
             Child("events", twins.events.start, twins.events.stop, None),
             Child("tree", self._plant, self.planting.uproot, 1.0),
             Child("reports", subscribing.start, subscribing.stop, 2.0),
@@ -113,6 +119,8 @@ class Daemon:
             children.append(Child("http", self.serving.open, self.serving.close, 1.0))
         children.append(Child("drivers", self.planting.begin, self.planting.end, 4.0))
         children.append(Child("actuation", self.actuators.open, self._end_actuation, 1.0))
+        # behind actuation: a deploy that goes on may set actuators at once
+        children.append(Child("agents", self.desired.start, self.desired.stop, 3.0))
         children.append(Child("watch", self._watch, self._unwatch, 0.5))
         self.service = OrderedService(run.clock, children)
         self._show_status()
@@ -174,6 +182,7 @@ class Daemon:
             actuators=self.actuators,
             jobs=self.jobs,
             twin=self.twins.twin,
+            desired=self.desired.orchestrator,
             frames=cast(IFrames, wire),
         )
 
@@ -237,6 +246,7 @@ class Daemon:
         show("assets", self.twins.twin.status)
         show("things", self.twins.things.status)
         show("events", self.twins.events.status)
+        show("desired", self.desired.status)
 
     def _about(self) -> Json:
         now_ms = self.run.clock.wall_ms()
@@ -262,6 +272,10 @@ class Daemon:
             "queued": inst.queued,
             "refusals": inst.refusals(),
         }
+
+
+def _nothing() -> None:
+    """It starts further on."""
 
 
 def build(plan: Plan, run: Runtime, reactor: Any, settings: Settings) -> Daemon:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from smapd import http, reports, runtime, storage, twin
+from smapd import desired, http, reports, runtime, storage, twin
 from smapd.config import Plan
 from smapd.driver.host import DriverHost
 from smapd.options import merge
@@ -18,6 +18,7 @@ TABLES: Final = (
     *runtime.TABLES,
     *storage.TABLES,
     *twin.TABLES,
+    *desired.TABLES,
 )
 """The option tables of every room."""
 

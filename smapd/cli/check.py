@@ -1,16 +1,25 @@
-"""Checks a config file without starting anything, and names everything that is wrong with it."""
+"""Checks a config file without starting anything, and names everything that is wrong with it.
+
+Says too how long each report's consumer may stay away before a reading is lost.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from smapd.errors import ConfigError
+from smapd.options import duration
 from smapd.values import Problem
 
 from . import exits, plans
 from .output import say
+
+if TYPE_CHECKING:
+    from smapd.config import Plan
+    from smapd.reports.forecast import Outage
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,16 +38,49 @@ def run(args: argparse.Namespace) -> int:
         print(_json(args.config, e.problems, ok=False))
         return exits.CONFIG
     if args.json:
-        print(_json(args.config, plan.warnings, ok=True))
+        print(_json(args.config, plan.warnings, ok=True, outages=_outages(plan)))
         return exits.OK
     for problem in plan.warnings:
         say(str(problem))
     sections = len(plan.sections)
     print(f"{args.config}: no errors in {sections} section{'s' * (sections != 1)}.")
+    for name, found in _outages(plan).items():
+        print(f"[{name}] {found.sentence()}")
     return exits.OK
 
 
-def _json(file: str, problems: Sequence[Problem], *, ok: bool) -> str:
+def _outages(plan: Plan) -> dict[str, Outage]:
+    """By the report's name."""
+    from smapd.reports.forecast import outage
+
+    rates = dict(_rates(plan))
+    return {
+        other.name: outage(other.options, rates, plan.server["MaxBytes"])
+        for other in plan.others
+        if other.kind == "report"
+    }
+
+
+def _rates(plan: Plan) -> Iterator[tuple[str, float]]:
+    """(path, seconds between two polls) of the drivers that have a Rate."""
+    for section in plan.sections:
+        rate = section.options.get("Rate") if section.kind == "driver" else None
+        if isinstance(rate, str):  # a driver without a table has text alone
+            try:
+                rate = duration(rate)
+            except ValueError:
+                continue
+        if isinstance(rate, int | float) and rate > 0:
+            yield section.path, float(rate)
+
+
+def _json(
+    file: str,
+    problems: Sequence[Problem],
+    *,
+    ok: bool,
+    outages: Mapping[str, Outage] | None = None,
+) -> str:
     shown = [
         {
             "severity": problem.severity.value,
@@ -51,4 +93,8 @@ def _json(file: str, problems: Sequence[Problem], *, ok: bool) -> str:
         }
         for problem in problems
     ]
-    return json.dumps({"file": file, "ok": ok, "problems": shown}, indent=2)
+    told = {
+        name: {"hours": one.hours, "bound": one.bound, "readings": one.readings}
+        for name, one in (outages or {}).items()
+    }
+    return json.dumps({"file": file, "ok": ok, "problems": shown, "outages": told}, indent=2)

@@ -7,7 +7,6 @@ thread; the dispatcher, which drives the deploys; and the agents, embedded or el
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -17,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smapd.errors import (
+    Busy,
     DataDirUnusable,
     Forbidden,
     NoSuchDeploy,
@@ -24,7 +24,6 @@ from smapd.errors import (
     NoSuchVersion,
     NotReady,
     StorageFull,
-    VersionConflict,
 )
 from smapd.interfaces import IBackoff, IClock, IDesired, IFaults, IThreads, IWatching
 from smapd.storage.recovery import is_disk
@@ -39,13 +38,12 @@ from .jobs import Drift, IAgent
 from .ledger import Ledger
 from .options import Limits
 from .runs import DONE, OVERTAKEN, RUNNING, Run, summary
+from .shelf import Shelf
 from .states import Place, ResourceState
 from .store import POOL, Store, Writes
-from .versions import Version, copy_of, difference, new_version, stored_version
+from .versions import Version, difference
 from .watching import Watchers
 
-MOST_CACHED: Final = 4
-"""Versions in memory beside the one that is deployed."""
 MOST_DEPLOYS: Final = 1_000
 TIDY_EACH_S: Final = 3600.0
 BLOB_GRACE_MS: Final = 86_400_000
@@ -84,11 +82,10 @@ class Orchestrator:
         self._ledger = Ledger(store, logs, threads, clock, backoff, faults, told)
         self.dispatcher = Dispatcher(self._ledger, clock, looked, drifted, self._ended)
         self.elsewhere = Elsewhere(self.dispatcher, clock)
-        self._cached: OrderedDict[int, Version] = OrderedDict()
+        self._shelf = Shelf(store, blobs, self._on_disk, clock)
         self._deploys: dict[int, Json] = {}
         self._newest_deploy = 0
         self._tidying: Any = None
-        self._adding: Deferred[None] | None = None
         self._is_open = False
 
     # --- life
@@ -151,41 +148,14 @@ class Orchestrator:
         return Deferred.fromCoroutine(self._differ(n, other))
 
     async def _add(self, body: Any, token: bool) -> int:
-        """One at a time: a version's number is the one after the newest."""
         self._check_open()
-        while self._adding is not None:
-            await _when(self._adding)
-        turn: Deferred[None] = Deferred()
-        self._adding = turn
-        try:
-            made = await self._make(body, token)
-            missing = await self._on_disk(self._blobs.missing, list(made.blobs()))
-            if missing:
-                more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-                raise VersionConflict(
-                    f"The blob {missing[0]}{more} is not here.",
-                    hint="Send each file with PUT /desired/blobs/SHA256 before its version.",
-                )
-            await self._on_disk(self._store.add_version, made.header(), made.resources)
-        finally:
-            self._adding = None
-            turn.callback(None)
-        self._cache(made)
-        return made.number
+        current = self.dispatcher.current
 
-    async def _make(self, body: Any, token: bool) -> Version:
-        number, now_ms = self._store.newest + 1, self._clock.wall_ms()
-        before = self.dispatcher.current
-        deployed = None if before is None else before.version
-        if isinstance(body, dict) and "from" in body:
-            if set(body) != {"from"} or not isinstance(body["from"], int):
-                raise VersionConflict('To copy a version, send {"from": N} alone.')
-            made = copy_of(await self._load(body["from"]), number, now_ms, deployed)
-        else:
-            # checking 10,000 resources takes a tenth of a second: not on the reactor
-            made = await self._on_disk(new_version, body, number, now_ms, deployed)
-        _check_code(made, token)
-        return made
+        def check(made: Version) -> None:
+            _check_code(made, token)
+
+        deployed = None if current is None else current.version
+        return (await self._shelf.add(body, deployed, check)).number
 
     async def _show(self, n: int, after: int, limit: int) -> dict[str, Json]:
         version = await self._load(n)
@@ -271,8 +241,19 @@ class Orchestrator:
             self._deploys[d] = run.told()
             self._ledger.deploy(d, run.told())
             return d
-        self.dispatcher.begin(run)
+        try:
+            self.dispatcher.begin(run)
+        except Busy:
+            self._drop(d, run)
+            raise
         return d
+
+    def _drop(self, d: int, run: Run) -> None:
+        """It is not begun after all: at a start nobody goes on with it."""
+        del self._deploys[d]
+        run.state = OVERTAKEN
+        self._ledger.deploy(d, run.told())
+        self._clock.background(self._ledger.durable(), f"dropping deploy {d}")
 
     def _ended(self, run: Run) -> None:
         self._deploys[run.number] = run.told()
@@ -442,7 +423,7 @@ class Orchestrator:
         return self._watchers.add(name, asked, give)
 
     def _is_in_memory(self, name: str) -> bool:
-        versions = [run.version for run in self._runs()] + list(self._cached.values())
+        versions = [*(run.version for run in self._runs()), *self._shelf.at_hand()]
         return any(name in version.index for version in versions)
 
     async def _is_known(self, name: str) -> bool:
@@ -502,17 +483,7 @@ class Orchestrator:
         for run in self._runs():
             if run.version.number == n:
                 return run.version
-        found = self._cached.get(n)
-        if found is None:
-            found = await self._on_disk(lambda: stored_version(*self._store.version(n)))
-            self._cache(found)
-        return found
-
-    def _cache(self, version: Version) -> None:
-        self._cached[version.number] = version
-        self._cached.move_to_end(version.number)
-        while len(self._cached) > MOST_CACHED:
-            self._cached.popitem(last=False)
+        return await self._shelf.load(n)
 
     def _on_disk(self, f: Callable[..., T], *a: Any) -> Deferred[T]:
         if not self._is_open:
@@ -579,17 +550,6 @@ def _name(id_: str) -> str:
             f"{id_[:200]!r} is no id of a resource.",
             hint="It is written ns::Type[agent,attribute=value].",
         ) from None
-
-
-def _when(done: Deferred[None]) -> Deferred[None]:
-    """A Deferred of one's own that fires with ``done``."""
-    mine: Deferred[None] = Deferred()
-
-    def fire(result: None) -> None:
-        mine.callback(None)
-
-    done.addCallback(fire)
-    return mine
 
 
 def _as_ours(failure: Failure) -> Any:

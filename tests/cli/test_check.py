@@ -1,0 +1,72 @@
+"""What ``smapd check`` says of a file without mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from smapd.cli import main
+
+CONFIG = """
+[/]
+uuid = 75503ac2-abf0-11e0-b7d6-0026bb56ec92
+Properties/Timezone = UTC
+[/d]
+type = smapd.drivers.example.Driver
+Rate = 36s
+[/d/e]
+type = unchecked.Driver
+Rate = 9s
+[report 0]
+ReportDeliveryLocation = http://127.0.0.1:1/a
+ReportResource = /+
+[report long]
+ReportDeliveryLocation = http://127.0.0.1:1/a
+ReportResource = /d/+
+Keep = 30d
+"""
+
+DRIVER = """
+from smapd.driver import SmapDriver
+
+
+class Driver(SmapDriver):
+    def setup(self, opts):
+        pass
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "unchecked.py").write_text(DRIVER)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "a.ini"
+    file.write_text(CONFIG)
+    return str(file)
+
+
+def test_check_says_how_long_each_outage_may_last(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """N-10: by the Rate of the drivers, of those without a table of options too."""
+    assert main(["check", config]) == 0
+
+    first, *told = capsys.readouterr().out.splitlines()
+    assert first == f"{config}: no errors in 3 sections."
+    assert told == [
+        "[report 0] an outage of 25.0 h loses nothing: 10000 readings of a stream at one each 9 s "
+        "(/d/e); [server] MaxBytes has room for 107 million readings, enough for 1,200 a second.",
+        "[report long] an outage of 720 h loses nothing: Keep; [server] MaxBytes has room for 107 "
+        "million readings, enough for 41 a second.",
+    ]
+
+
+def test_check_tells_programs_too(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--json", config]) == 0
+
+    assert json.loads(capsys.readouterr().out)["outages"] == {
+        "report 0": {"hours": 25.0, "bound": "MaxReadings", "readings": 107_374_182},
+        "report long": {"hours": 720.0, "bound": "Keep", "readings": 107_374_182},
+    }
