@@ -28,7 +28,6 @@ from .callbacks import call, exc_info
 from .links import Link
 from .requesting import T2Answer
 from .responding import Responder
-from .weblink import WebSocketLink
 from .wire import Frame
 
 _log: Final = logging.getLogger(__name__)
@@ -97,7 +96,11 @@ class Client:
             token = Secret(token)
         self.name = name
         self._token = token
-        self._link: Link = link or WebSocketLink(url, token, name=name, ca_file=ca_file)
+        if link is None:
+            from .weblink import WebSocketLink  # no thing within the daemon needs its library
+
+            link = WebSocketLink(url, token, name=name, ca_file=ca_file)
+        self._link: Link = link
         self._spawn = spawn
         self._numbers = itertools.count(1)
         self._odd = itertools.count(1, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
-from smapd.errors import EventPublishFailure, NotConnected, T2Timeout
+from smapd.errors import EventPublishFailure, NotConnected, ShutdownRequested, T2Timeout
 from smapd.runtime.program import Flag, Monitor, ProgramThread, spawn
 
 from .callbacks import call
@@ -116,6 +116,7 @@ class ThingRunner:
     def run(self, background: bool = False) -> None:
         """Run it all, and return at its end; with ``background`` on a thread of its own, at once.
 
+        A ShutdownRequested that comes out of a step after a stop was asked for is a clean end.
         In the background what main raises is logged, as nobody else would see it. In the
         foreground of a process, SIGTERM asks it to stop, unless the program has a handler.
 
@@ -193,7 +194,9 @@ class ThingRunner:
                 self.main()
             except KeyboardInterrupt:
                 break  # a clean end
-            except BaseException:  # sys.exit too: on_shutdown must come
+            except BaseException as error:  # sys.exit too: on_shutdown must come
+                if isinstance(error, ShutdownRequested) and self.shutdown_requested:
+                    break  # what waited was told of the stop, and handed it on
                 if not self.__is_retried(ctx):
                     if ctx is RunContext.ON_STARTUP or not self.__shut_down(_exc_info()):
                         raise
@@ -213,7 +216,7 @@ class ThingRunner:
         def ask() -> None:
             again.append(self.on_exception(ctx, exc_info))
 
-        return not self.shutdown_requested and call("on_exception", ask) and bool(again[0])
+        return call("on_exception", ask) and bool(again[0])
 
     def __shut_down(self, exc_info: ExcInfo | None) -> bool:
         self.__shutdown.set()

@@ -243,7 +243,7 @@ def test_one_that_hangs_holds_up_the_stop_for_its_time_alone() -> None:
             section("integrator stuck", type="plant_things.Hanging"),
             section("integrator good", Word="x"),
         )
-        until(lambda: state(at, all_)["state"] == state(at, all_, 1)["state"] == "running")
+        until(lambda: state(at, all_)["state"] == "running" and state(at, all_, 1)["connected"])
         began_s = seconds()
         left = stopped(at, all_)
         took_s = seconds() - began_s

@@ -301,6 +301,7 @@ def test_a_deleted_asset_is_told_and_its_events_end() -> None:
         pair = Pair(at)
         at.to_reactor(at.house.twin.create, {"id": "made"})
         until(lambda: ("created", "made") in pair.followed.heard)
+        until(lambda: ("created", "made") in pair.heard.heard)
         assert pair.sender.close()
         at.to_reactor(at.house.twin.delete, "made")
         until(lambda: ("deleted", "made") in pair.followed.heard)

@@ -23,6 +23,7 @@ from smapd.twin import (
     NamedEventMixin,
     RetryingThingRunner,
     RunContext,
+    ShutdownRequested,
     ThingRunner,
 )
 from tests.twin.programs import no_thread, until
@@ -341,6 +342,25 @@ def test_without_a_name_a_thing_is_called_as_its_class() -> None:
 
     assert Pump().client.name == "Pump"
     assert Pump({"name": "p1"}).client.name == "p1"
+
+
+def test_shutdown_requested_out_of_a_step_that_was_asked_to_stop_is_a_clean_end() -> None:
+    """IN-19: a program need not catch it; unasked it is an error like any other."""
+
+    def stopped() -> None:
+        runner.stop(0)
+        raise ShutdownRequested("it is stopping")
+
+    runner = Steps(main=stopped)
+    runner.run()
+    starting = runner = Steps(startup=stopped)
+    runner.run()
+    unasked = Steps(main=failing(ShutdownRequested("no")))
+
+    with pytest.raises(ShutdownRequested):
+        unasked.run()
+    assert starting.steps == ["startup"]
+    assert unasked.exc_infos[0][0] is ShutdownRequested
 
 
 PROGRAM = """
