@@ -15,6 +15,7 @@ Goals: 64 threads >= 0.5 x the floor, 4 threads >= 0.5 x; hand-over p99 <= 20 ms
 
 import os
 import queue
+import random
 import shutil
 import sqlite3
 import statistics
@@ -110,6 +111,21 @@ def bare(home, count, seconds):
 def record():
     now = wall_ms()
     return EventRecord("BomBuiltSet", 1, "bom", now, now, "json", DATA)
+
+
+def varied(rng):
+    """As real data are: the same keys, other values."""
+    return (
+        b'{"bom":"%d-A","station":%d,"parts":["p-%d","p-%d"],"ok":true,"torque":%.3f,"serial":"%x"}'
+        % (
+            rng.randrange(10_000),
+            rng.randrange(40),
+            rng.randrange(1_000),
+            rng.randrange(1_000),
+            rng.gauss(12, 2),
+            rng.getrandbits(48),
+        )
+    )
 
 
 class Life:
@@ -245,8 +261,10 @@ async def read_back(home, events):
     """Events a second, from the disk; and bytes an event."""
     life = Life(home, recent_bytes=0)
     await life.log.start()
+    rng = random.Random(1)
     for at in range(0, events, 100):
-        await life.log.append(f"asset-{at % ASSETS}", [record() for _ in range(100)])
+        many = [record()._replace(data=varied(rng)) for _ in range(100)]
+        await life.log.append(f"asset-{at // 100 % ASSETS}", many)
     began, seen = time.perf_counter(), 0
     for asset in life.log.assets():
         place = 0

@@ -103,7 +103,7 @@ class Embedded:
             self.run.faults,
             EventSettings(),
         )
-        self.log.store._free_bytes = lambda path: self.free_bytes
+        self.log.store.free_bytes = lambda path: self.free_bytes
         fired(self.log.start())
 
     def result(self, d: Deferred[Any]) -> Any:

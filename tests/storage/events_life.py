@@ -37,7 +37,6 @@ class Life:
     """One life of a log in ``home``."""
 
     def __init__(self, home: Path, run: FakeRuntime | None = None, **more: Any) -> None:
-        hooks = {key: more.pop(key) for key in ("highest", "record") if key in more}
         self.home = home
         self.run = run or FakeRuntime({POOL: PoolSize(1, 1, queue=1_000)})
         self.log = EventLog(
@@ -48,7 +47,6 @@ class Life:
             self.run.backoff(),
             self.run.faults,
             EventSettings(**{"min_free": 0, **more}),
-            **hooks,
         )
         self.store = self.log.store
         result(self.log.start())
@@ -88,7 +86,7 @@ class Life:
         return offsets
 
     def files(self) -> list[str]:
-        return sorted(path.name for path in (self.home / "events").iterdir())
+        return sorted(path.name for path in (self.home / "events").glob("*.db*"))
 
     def stop(self) -> None:
         result(self.log.stop())

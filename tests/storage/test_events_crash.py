@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.events_child import ASSETS
 from tests.storage.events_life import Life
 
+ASSETS = ("a", "b", "c")
 CHILD = Path(__file__).with_name("events_child.py")
 
 

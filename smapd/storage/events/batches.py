@@ -13,7 +13,7 @@ from smapd.values import EventRecord
 from .cursors import Change
 from .ids import Key
 from .rows import pack_event
-from .store import Work
+from .state import Work
 
 OVERHEAD: Final = 512
 """Bytes of memory that an event costs beside its own, in what waits and in what is recent."""

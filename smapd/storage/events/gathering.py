@@ -3,8 +3,8 @@
 Those who are told that their event is durable publish the next one at once, as a rule. A commit
 that begins the moment before they do makes two groups of them, which take turns: each waits for
 two commits. So it begins when as many came as were told, or when the reactor went round a few
-times, some 20 µs each, and nobody came. (Measured with four threads: 3.4 events a commit instead of
-2.0, and half as many again in a second.)
+times, some 20 µs each, and nobody came. (Measured with four threads: 3.2 events a commit instead of
+2.0, and a third more in a second.)
 """
 
 from __future__ import annotations

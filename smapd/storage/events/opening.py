@@ -14,7 +14,6 @@ from typing import Final
 from ..rawscan import Wal
 from ..recovery import BROKEN
 from ..rows import Damaged
-from . import recovery
 from .recovery import Around
 from .scan import hides
 from .segments import About, CursorRow, EventSegment, Flush, is_header_sound
@@ -170,15 +169,3 @@ def _behind(segment: EventSegment, assets: int, cursors: int) -> About:
     if last is None:
         return about
     return About(last.number, about.events + last.total, assets, cursors)
-
-
-__all__ = [
-    "Loaded",
-    "around_at_start",
-    "around_closed",
-    "check",
-    "dedupe_ids",
-    "load",
-    "missing_between",
-    "recovery",
-]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail
-from twisted.python.failure import Failure
 
 from smapd.errors import Busy, SmapError, StorageFull
 
@@ -57,19 +56,27 @@ class Reads:
             if done.called:
                 continue  # cancelled
             self._is_reading = True
-            self._ask(f, *a).addBoth(self._done, done)
+            asking = self._ask(f, *a)
+            asking.addCallbacks(self._found, self._failed, (done,), errbackArgs=(done,))
             return
 
-    def _done(self, result: Any, done: Deferred[Any]) -> None:
-        self._is_reading = False
-        self._looked()
-        if isinstance(result, Failure):
-            error = result.value
-            if isinstance(error, OSError | sqlite3.Error):
-                hint = "Look at the disk of the data directory."
-                result = Failure(  # type: ignore[no-untyped-call]
-                    StorageFull(f"The event log cannot be read: {error}.", hint=hint)
-                )
-        self._next()
+    def _found(self, result: Any, done: Deferred[Any]) -> None:
         if not done.called:
             done.callback(result)
+        self._go_on()
+
+    def _failed(self, failure: Any, done: Deferred[Any]) -> None:
+        error = failure.value
+        if done.called:
+            pass  # cancelled
+        elif isinstance(error, OSError | sqlite3.Error):
+            hint = "Look at the disk of the data directory."
+            done.errback(StorageFull(f"The event log cannot be read: {error}.", hint=hint))
+        else:
+            done.errback(failure)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._is_reading = False
+        self._looked()
+        self._next()

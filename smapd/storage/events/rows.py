@@ -47,8 +47,8 @@ class Row:
 
     def __init__(self, data: bytes) -> None:
         """:raises Damaged: if it does not pass its checksum."""
-        if len(data) < HEAD.size + CRC.size:
-            raise Damaged("a row of events is shorter than its head")
+        if not isinstance(data, bytes) or len(data) < HEAD.size + CRC.size:
+            raise Damaged("a row of events has no head")
         (
             magic,
             self.size,

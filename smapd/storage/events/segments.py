@@ -93,14 +93,14 @@ class Flush(NamedTuple):
         return pack_small(FLUSH, said) + (pack_small(IDS, ids) if ids else b"")
 
     @classmethod
-    def unpack(cls, data: bytes) -> Flush:
+    def unpack(cls, data: Any) -> Flush:
         """What was packed; without the ids if those alone are damaged.
 
         :raises Damaged: if it does not pass its checksum.
         """
-        number, at_ms, total, assets, cursors, parts, fresh, forgets = unpack_small(FLUSH, data)
+        number, at_ms, total, assets, cursors, parts, fresh, forgets = small(FLUSH, data)
         try:
-            ids = unpack_small(IDS, data[small_size(data) :])
+            ids = small(IDS, data[small_size(data) :])
         except Damaged:
             ids = []
         return cls(number, at_ms, total, assets, cursors, parts, fresh, forgets, ids)
@@ -169,7 +169,7 @@ class EventSegment:
         """(latest time of publication, events), once it is closed; None before that."""
         row = self.db.execute("SELECT data FROM about WHERE id = 2").fetchone()
         try:
-            t_max, events = unpack_small(ABOUT, row[0] if row else b"")
+            t_max, events = small(ABOUT, row[0] if row else b"")
         except Damaged:
             return None
         return t_max, events
@@ -220,15 +220,23 @@ class EventSegment:
     # --- events
 
     def spans(self) -> Iterator[tuple[int, int, int]]:
-        """(asset, first offset, events) of each row, in order; not checked."""
-        return iter(self.db.execute("SELECT asset, seq, n FROM event ORDER BY asset, seq"))
+        """(asset, first offset, events) of each row, in order.
+
+        :raises Damaged: if they are no numbers; else they are not checked.
+        """
+        for asset, first, n in self.db.execute(
+            "SELECT asset, seq, n FROM event ORDER BY asset, seq"
+        ):
+            if not type(asset) is type(first) is type(n) is int:
+                raise Damaged(f"{self.path.name}: a row has no numbers")
+            yield asset, first, n
 
     def rows(self, number: int, offset: int) -> Iterator[tuple[int, bytes]]:
         """(first offset, data) of the asset's rows, from the one that has ``offset``; unchecked."""
         row = self.db.execute(
             "SELECT max(seq) FROM event WHERE asset = ? AND seq <= ?", (number, offset)
         ).fetchone()
-        first = offset if row[0] is None else row[0]
+        first = row[0] if isinstance(row[0], int) else offset
         return iter(
             self.db.execute(
                 "SELECT seq, data FROM event WHERE asset = ? AND seq >= ? ORDER BY seq",
@@ -246,8 +254,14 @@ class EventSegment:
         )
 
     def t_max(self) -> int:
-        """The latest time of publication in it; looks at all of it."""
-        return int(self.db.execute("SELECT max(t_max) FROM event").fetchone()[0] or 0)
+        """The latest time of publication in it; looks at all of it.
+
+        :raises Damaged: if there is something else.
+        """
+        latest = self.db.execute("SELECT max(t_max) FROM event").fetchone()[0]
+        if not isinstance(latest, int | None):
+            raise Damaged(f"{self.path.name}: a row has no time")
+        return latest or 0
 
     def size_bytes(self) -> int:
         """How large the file is, or will be once its log is worked in."""
@@ -356,15 +370,25 @@ def is_header_sound(path: Path) -> bool:
     )
 
 
-def either(magic: bytes, data: bytes) -> Any:
+def either(magic: bytes, data: Any) -> Any:
     """What a record that stands twice in a row says.
 
     :raises Damaged: if neither copy is sound.
     """
     try:
-        return unpack_small(magic, data)
+        return small(magic, data)
     except Damaged:
-        return unpack_small(magic, data[len(data) // 2 :])
+        return small(magic, data[len(data) // 2 :] if isinstance(data, bytes) else data)
+
+
+def small(magic: bytes, data: Any) -> Any:
+    """What a small record says. SQLite may give anything from a damaged file, not bytes alone.
+
+    :raises Damaged: if it is not sound.
+    """
+    if not isinstance(data, bytes):
+        raise Damaged("a record is no record")
+    return unpack_small(magic, data)
 
 
 def small_size(data: bytes) -> int:
