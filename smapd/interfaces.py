@@ -768,6 +768,12 @@ class IReports(Interface):
         :raises NoSuchReport: if there is none.
         """
 
+    def body(uuid: UUID) -> dict[str, Json]:
+        """One report with every key that a body may have.
+
+        :raises NoSuchReport: if there is none.
+        """
+
     def add(body: Any, *, local: bool = False, by_program: bool = False) -> Deferred[UUID]:
         """Make a report; fires when it is durable.
 

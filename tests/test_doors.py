@@ -36,7 +36,7 @@ DOORS = {
     "smapd.driver": """
         AsyncDriver BadReading BaseDriver DeviceUnavailable DriverFailed DriverHost FetchDriver
         ListOf MissingExtra Option REQUIRED Secret SmapDriver bad boolean duration fetch_options
-        header integer number path port secret secret_url size uncertain uri url uuid words
+        Turns header integer number path port secret secret_url size uncertain uri url uuid words
     """,
     "smapd.drivers.caiso": "CaIsoDriver",
     "smapd.drivers.example": "Driver",

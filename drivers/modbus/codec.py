@@ -7,7 +7,9 @@ A frame is a header of seven bytes and a message::
 ``length`` counts from the unit on. A request to read has the address and the count as data. The
 answer has the number, unit and function of its request, a byte that says how many follow, and
 these: two a word, or one for each eight bits, the lowest first. A refusal has the function with its
-top bit set, and one byte that says why.
+top bit set, and one byte that says why. A request to write has the address and the value as data,
+or the address, the count, and the values; the answer repeats its first five bytes, from the
+function on.
 
 Needs the package pymodbus: import this file by ``transport.load_codec``.
 """
@@ -19,8 +21,18 @@ from dataclasses import dataclass
 
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    WriteMultipleCoilsRequest,
+    WriteSingleCoilRequest,
+)
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
+    WriteSingleRegisterRequest,
+)
 
 from .faults import Garbled, Refused
 from .registers import Table
@@ -28,6 +40,7 @@ from .registers import Table
 _HEADER = 7
 _LENGTHS = range(3, 255)  # unit, function and a byte at least; 253 bytes of message at most
 _REFUSED = 0x80
+_ECHO = slice(_HEADER, _HEADER + 5)
 _REQUESTS: dict[Table, type[ModbusPDU]] = {
     Table.COIL: ReadCoilsRequest,
     Table.DISCRETE: ReadDiscreteInputsRequest,
@@ -46,7 +59,7 @@ class Frame:
 
 
 class Codec:
-    """Requests to read into bytes, bytes into answers; keeps nothing between two calls."""
+    """Requests into bytes, bytes into answers; keeps nothing between two calls."""
 
     def __init__(self) -> None:
         self._decoder = DecodePDU(False)
@@ -56,6 +69,52 @@ class Codec:
         """The frame that asks for ``count`` words or bits."""
         request = _REQUESTS[table](dev_id=unit, transaction_id=number, address=address, count=count)
         return self._framer.buildFrame(request)
+
+    def write_request(
+        self,
+        number: int,
+        unit: int,
+        table: Table,
+        address: int,
+        values: Sequence[int],
+        many: bool = False,
+    ) -> bytes:
+        """The frame that writes these words, or bits: by function 5 or 6 if it is one, else by 15
+        or 16, as always with ``many``."""
+        request: ModbusPDU
+        if table is Table.COIL:
+            bits = [bool(value) for value in values]
+            if len(bits) == 1 and not many:
+                request = WriteSingleCoilRequest(
+                    dev_id=unit, transaction_id=number, address=address, bits=bits
+                )
+            else:
+                request = WriteMultipleCoilsRequest(
+                    dev_id=unit, transaction_id=number, address=address, bits=bits
+                )
+        elif len(values) == 1 and not many:
+            request = WriteSingleRegisterRequest(
+                dev_id=unit, transaction_id=number, address=address, registers=list(values)
+            )
+        else:
+            request = WriteMultipleRegistersRequest(
+                dev_id=unit, transaction_id=number, address=address, registers=list(values)
+            )
+        return self._framer.buildFrame(request)
+
+    def check_written(self, message: bytes, request: bytes) -> None:
+        """Return if a message says that what this frame of ``write_request`` asked for is done.
+
+        :raises Refused: if it refuses.
+        :raises Garbled: if it says anything else.
+        """
+        expected = request[_ECHO]
+        if message[0] == expected[0] | _REFUSED and len(message) == 2:
+            raise Refused(message[1])
+        if message != expected:
+            raise Garbled(
+                f"{message[:8].hex(' ')} is no answer to a request to write {expected.hex(' ')}"
+            )
 
     def first(self, data: bytes) -> tuple[Frame | None, int]:
         """The first frame in these bytes, and how many it takes; (None, 0) until it is whole.

@@ -1,4 +1,4 @@
-"""The driver of a Modbus/TCP device: which streams there are, and what each poll adds."""
+"""The driver of a Modbus/TCP device: which streams there are, what a poll adds, what is written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from smapd.util import periodicSequentialCall
 from .blocks import MOST_WORDS, Block, halves, merge
 from .faults import Garbled, Lost, Refused
 from .maps import MapError, load_map
-from .registers import NoValue, Register
+from .outputs import output
+from .registers import NoValue, Number, Register
 from .transport import Link, TcpLink, Transport, load_codec
 
 MOST_PROBES = 32
@@ -32,11 +33,14 @@ MOST_PROBES = 32
 MOST_LOSSES = 2
 """Blocks in one poll that may stay without an answer, each for a whole timeout."""
 
+LEAST_LIMIT_S = 10.0
+"""For a call of an actuator, beside the timeouts of its exchange and of those before it."""
+
 _MOST_NAMED = 5
 
 
 class ModbusDriver(SmapDriver):
-    """Reads a Modbus/TCP device, or one behind a gateway, by a register map."""
+    """Reads and writes a Modbus/TCP device, or one behind a gateway, by a register map."""
 
     OPTIONS = (
         Option(
@@ -94,6 +98,25 @@ class ModbusDriver(SmapDriver):
             "whether the connection stays open between two polls; no, for a device that serves "
             "one master at a time",
         ),
+        Option(
+            "ReadLimit",
+            duration,
+            "1s",
+            "a value that can be written is asked of the device by GET, but not more often",
+        ),
+        Option(
+            "Settle",
+            duration,
+            "0s",
+            "between writing a value and reading it back",
+            at_most="60s",
+        ),
+        Option(
+            "WriteMultiple",
+            boolean,
+            False,
+            "write single values by functions 15 and 16 too, for devices without 5 and 6",
+        ),
     )
 
     transport: Transport | None = None
@@ -114,8 +137,24 @@ class ModbusDriver(SmapDriver):
         self.set_metadata(
             "/", {"Extra/ModbusAddress": link.name, "Extra/ModbusUnit": str(self.unit)}
         )
+        self.write_multiple: bool = opts["WriteMultiple"]
+        limit_s = LEAST_LIMIT_S + 4 * (opts["Timeout"] + opts["Pause"])
         for register in self.registers:
             try:
+                if register.writable is not None:
+                    self.add_actuator(
+                        register.path,
+                        register.unit,
+                        output(self, register),
+                        data_type=register.data_type,
+                        description=register.description or None,
+                        read_limit=opts["ReadLimit"],
+                        settle=opts["Settle"],
+                        # what is written is rounded to what the register can hold
+                        tolerance=register.step / 2 or None,
+                        timeout_s=limit_s,
+                    )
+                    continue
                 self.add_timeseries(
                     register.path,
                     register.key or register.path,
@@ -148,6 +187,41 @@ class ModbusDriver(SmapDriver):
         transport.begin()
         try:
             _Poll(self, transport).run()
+        finally:
+            if not self.keep_open:
+                transport.close()
+
+    def ask(self, register: Register) -> Number:
+        """The value of one register, now; in a thread of the actuators.
+
+        :raises DeviceUnavailable: if there is none.
+        """
+        transport = self.transport
+        assert transport is not None
+        transport.begin()
+        try:
+            words = transport.read(self.unit, register.table, register.address, register.count)
+            return register.value(words)
+        except (Lost, Garbled, Refused, NoValue) as e:
+            raise DeviceUnavailable(f"{register.place}: {e}") from e
+        finally:
+            if not self.keep_open:
+                transport.close()
+
+    def write(self, register: Register, value: Number) -> None:
+        """Write the value of one register; in a thread of the actuators.
+
+        :raises DeviceUnavailable: if the device does not say that it has it.
+        """
+        transport = self.transport
+        assert transport is not None
+        words = register.words(value)
+        try:
+            transport.write(
+                self.unit, register.table, register.address, words, many=self.write_multiple
+            )
+        except (Lost, Garbled, Refused) as e:
+            raise DeviceUnavailable(f"{register.place}: {e}") from e
         finally:
             if not self.keep_open:
                 transport.close()

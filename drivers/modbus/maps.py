@@ -12,6 +12,7 @@ import csv
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from typing import TypeVar
 from smapd.driver import DriverFailed
 
 from .registers import BOOL, KINDS, Kind, Order, Register, Table
+from .written import writable
 
 MAPS = Path(__file__).parent / "maps"
 """The maps that come with smapd, each known by its name without .csv."""
@@ -35,6 +37,7 @@ COLUMNS = (
     "no value",
     "unit",
     "key",
+    "write",
     "description",
 )
 
@@ -139,12 +142,21 @@ class _Row:
             self._wrong("scale", "every reading would be the same. Leave it empty for 1.")
         unit = self._needed("unit", "Write one, or 1 for a bare number")
         no_value = self._no_value(kind)
+        write = self._cells.get("write", "").lower()
+        if write == "no":
+            write = ""
+        if write and table in (Table.DISCRETE, Table.INPUT):
+            self._wrong("write", f"a register of the table {table.value} cannot be written.")
+        if write and bit is not None:
+            self._wrong("write", "one bit cannot be written without the others of its register.")
+        if write and self._cells.get("key"):
+            self._wrong("key", "what can be written is named by its path alone. Leave it empty.")
         if table is None or kind is None or address is None or order is None or self.problems:
             return None
         if address + kind.words > 0x10000:
             self._wrong("address", f"its {kind.name} ends beyond 65535.")
             return None
-        return Register(
+        register = Register(
             path=path,
             table=table,
             address=address,
@@ -158,6 +170,18 @@ class _Row:
             key=self._cells.get("key", ""),
             description=self._cells.get("description", ""),
         )
+        return self._writable(register, write) if write else register
+
+    def _writable(self, register: Register, write: str) -> Register | None:
+        """With what may be written; None if there are problems."""
+        try:
+            found = writable(register, write)
+            for one in found.values or (found.low, found.high):
+                register.words(one)
+        except ValueError as e:
+            self._wrong("write", f"{e}.")
+            return None
+        return replace(register, writable=found)
 
     def _wrong(self, column: str, text: str) -> None:
         found = self._cells.get(column, "")

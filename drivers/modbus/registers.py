@@ -65,6 +65,15 @@ class Kind:
         return self.format in "fd"
 
 
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """Which readings may be written: those from ``low`` to ``high``, or the listed ones alone."""
+
+    low: Number = 0
+    high: Number = 1
+    values: tuple[int, ...] = ()
+
+
 BOOL = Kind("bool", "H", 1)
 
 KINDS = {
@@ -93,6 +102,7 @@ class Register:
 
     ``bit``: of a bool in a word, 0 the lowest. ``value × scale + offset`` is the reading.
     ``no_value``: the bits, as an unsigned number, by which the device says that it has no value.
+    ``writable``: None for what is only read.
     """
 
     path: str
@@ -107,6 +117,7 @@ class Register:
     unit: str = "1"
     key: str = ""
     description: str = ""
+    writable: Writable | None = None
 
     @property
     def place(self) -> str:
@@ -152,8 +163,13 @@ class Register:
         scaled = raw * self.scale + self.offset
         return int(scaled) if self.data_type == "long" else float(scaled)
 
+    @property
+    def step(self) -> float:
+        """How far apart two readings are; 0 for a float."""
+        return 0.0 if self.kind.is_float else abs(float(self.scale))
+
     def words(self, value: Number) -> tuple[int, ...]:
-        """The words (or the one bit) in which a device would give this reading.
+        """The words (or the one bit) in which a device has this reading, or the nearest one.
 
         :raises ValueError: if the value does not fit, or is one bit of a word.
         """

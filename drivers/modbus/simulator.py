@@ -1,11 +1,14 @@
-"""The simulated three-phase meter as a Modbus/TCP server of its own, over pymodbus's.
+"""A simulated device as a Modbus/TCP server of its own, over pymodbus's.
 
 ::
 
     python -m smapd.drivers.modbus.simulator --port 15020
+    python -m smapd.drivers.modbus.simulator --port 15020 --map lamps.csv --set /lamp/level=50
 
-``maps/three-phase-meter.csv`` is its register map; registers outside it are refused. A coil keeps
-what is written to it. It ends on SIGTERM and SIGINT.
+Without a map it is the three-phase meter, whose map is ``maps/three-phase-meter.csv``. With one it
+is a device that has those values, all 0 at first but for what ``--set`` says. Registers outside the
+map are refused. Coils and holding registers keep what is written to them. It ends on SIGTERM and
+SIGINT.
 """
 
 from __future__ import annotations
@@ -17,17 +20,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smapd.driver import MissingExtra
+from smapd.driver import DriverFailed, MissingExtra
 from smapd.util import now
 
 from .maps import load_map
 from .meter import shown
-from .registers import Register, Table
+from .registers import Number, Register, Table
 from .simulated import LOOPBACK, PORT, listen
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 MAP = Path("three-phase-meter")
 _STDIN = 0
+_NOBODYS = 0xFFFF
 _BITS = 16
 # by function; after a write pymodbus reads with the function that wrote
 _TABLES = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
@@ -46,17 +50,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until it is told to end; the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m smapd.drivers.modbus.simulator",
-        description="Serves a simulated three-phase meter by Modbus/TCP.",
+        description="Serves a simulated device by Modbus/TCP; without a map, a three-phase meter.",
         allow_abbrev=False,
     )
     parser.add_argument("--address", default=LOOPBACK, help=f"default {LOOPBACK}")
     parser.add_argument("--port", type=int, default=PORT, help=f"default {PORT}; 0 for a free one")
     parser.add_argument("--unit", type=int, default=1, help="unit id, default 1")
+    parser.add_argument("--map", type=Path, default=MAP, help="register map of the device")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="what a register holds at first; 0 without",
+    )
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a socket that listens already
     parser.add_argument(
         "--until-eof", action="store_true", help="end too when the standard input ends"
     )
     args = parser.parse_args(argv)
+    try:
+        registers = load_map(args.map)
+        first = _first_values(registers, args.set)
+    except (DriverFailed, ValueError) as e:
+        print(f"simulator: {e}", file=sys.stderr)
+        return 2
+    shown_now = (lambda: shown(now())) if args.map == MAP else dict
     try:
         if args.fd is not None:
             listener = socket.socket(fileno=args.fd)
@@ -64,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             listener = listen(args.port, args.address)
         # it tells of every odd request, which here is the business of who sends it
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-        asyncio.run(_serve(listener, args.unit, args.until_eof))
+        device = partial(_device, args.unit, registers, first, shown_now)
+        asyncio.run(_serve(listener, device, args.until_eof))
     except (OSError, OverflowError) as e:
         print(f"simulator: cannot listen on {args.address}:{args.port}: {e}", file=sys.stderr)
         return 1
@@ -74,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(listener: socket.socket, unit: int, until_eof: bool) -> None:
+async def _serve(listener: socket.socket, device: Callable[[], SimDevice], until_eof: bool) -> None:
     try:
         from pymodbus.server import ModbusTcpServer
     except ImportError as e:
@@ -83,7 +103,7 @@ async def _serve(listener: socket.socket, unit: int, until_eof: bool) -> None:
             hint="Install it: pip install 'smapd[modbus]'",
         ) from e
     address, port = listener.getsockname()[:2]
-    server = ModbusTcpServer(_device(unit), address=(address, port))
+    server = ModbusTcpServer(device(), address=(address, port))
     loop = asyncio.get_running_loop()
     # it can only be told an address; this way the port is open before there is a server
     server.call_create = partial(loop.create_server, server.handle_new_connection, sock=listener)
@@ -103,25 +123,58 @@ async def _serve(listener: socket.socket, unit: int, until_eof: bool) -> None:
     await server.shutdown()
 
 
-def _device(unit: int) -> SimDevice:
-    """The meter for pymodbus's simulator; its registers are filled when they are asked for."""
+def _first_values(registers: Sequence[Register], given: Sequence[str]) -> dict[str, Number]:
+    """What ``--set`` says, by path.
+
+    :raises ValueError: in a sentence.
+    """
+    by_path = {register.path: register for register in registers}
+    values: dict[str, Number] = {}
+    for one in given:
+        path, _, text = one.partition("=")
+        if path not in by_path:
+            raise ValueError(f"--set {one}: the map has no {path}.")
+        try:
+            values[path] = float(text)
+            by_path[path].words(values[path])
+        except ValueError as e:
+            raise ValueError(f"--set {one}: {e}.") from None
+    return values
+
+
+def _device(
+    unit: int,
+    registers: Sequence[Register],
+    first: Mapping[str, Number],
+    shown_now: Callable[[], Mapping[str, Number]],
+) -> SimDevice:
+    """For pymodbus's simulator. What is shown is filled in when it is asked for."""
     from pymodbus.simulator import DataType, SimData, SimDevice
 
-    registers = load_map(MAP)
     by_table = {table: [r for r in registers if r.table is table] for table in Table}
 
     def data(table: Table) -> list[SimData]:
         kind = DataType.BITS if table.is_bits else DataType.REGISTERS
-        empty: Any = False if table.is_bits else 0
-        return [
-            SimData(r.address, values=[empty] * r.count, datatype=kind) for r in by_table[table]
+        words: dict[int, int] = {}
+        for register in by_table[table]:
+            for n in range(register.count):
+                words.setdefault(register.address + n, 0)
+            if register.path in first:
+                for n, word in enumerate(register.words(first[register.path])):
+                    words[register.address + n] = word
+        if not words:  # pymodbus knows no empty table
+            words[_NOBODYS] = 0
+        made: Any = [
+            SimData(address, values=[bool(word) if table.is_bits else word], datatype=kind)
+            for address, word in words.items()
         ]
+        return list(made)
 
     async def fill(
         function: int, first: int, address: int, count: int, words: list[int], written: Any
     ) -> None:
         if written is None:
-            values = shown(now())
+            values = shown_now()
             for register in by_table[_TABLES[function]]:
                 if register.path in values:
                     _put(register, register.words(values[register.path]), first, words)

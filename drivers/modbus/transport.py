@@ -12,15 +12,18 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from smapd.driver import MissingExtra
+from smapd.driver.turns import Turns
 
 from .faults import Garbled, Lost
 from .registers import Table
 
 if TYPE_CHECKING:  # it needs pymodbus, which may be missing
     from .codec import Codec, Frame
+
+T = TypeVar("T")
 
 _CHUNK = 4096
 _MOST_STRAY_BYTES = 64 * 1024
@@ -131,7 +134,7 @@ class TcpLink:
 
 
 class Transport:
-    """Reads of one device, one after another; from one thread, but for ``stop``.
+    """Reads and writes of one device, one after another; any thread.
 
     ``pause_s`` is waited before each request: after connecting, and after the answer before.
     ``timeout_s`` bounds the connecting, and each answer from its request to its last byte.
@@ -156,6 +159,8 @@ class Transport:
         self._may_reconnect = False
         self._is_busy = False
         self._is_stopped = False
+        self._was_sent = False  # the request of this exchange, or a part of it perhaps
+        self._turns = Turns()
 
     def begin(self) -> None:
         """A round of reads begins. A connection from an earlier one may have died unnoticed: the
@@ -169,59 +174,105 @@ class Transport:
         :raises Garbled: if an answer came that is none to this request.
         :raises Refused: if the device refuses.
         """
-        self._is_busy = True
-        try:
-            try:
-                return self._exchange(unit, table, address, count)
-            except Lost:
-                if not self._may_reconnect or self._is_stopped:
-                    raise
-                self._may_reconnect = False
-                return self._exchange(unit, table, address, count)
-        finally:
-            self._is_busy = False
-            if self._is_stopped:
-                self.close()
+
+        def exchange() -> Sequence[int]:
+            message, _request = self._exchange(
+                unit, lambda number: self._codec.request(number, unit, table, address, count)
+            )
+            return self._codec.answer(message, table, count)
+
+        with self._turns:
+            return self._alone(exchange, self._is_lost_read)
+
+    def write(
+        self, unit: int, table: Table, address: int, values: Sequence[int], many: bool = False
+    ) -> None:
+        """Write these words, or bits, from ``address`` on; ``many``: see ``Codec.write_request``.
+
+        One that may have reached the device is never sent twice.
+
+        :raises Lost: if there is no connection, or no answer in time; it may be written then.
+        :raises Garbled: if an answer came that is none to this request.
+        :raises Refused: if the device refuses.
+        """
+
+        def exchange() -> None:
+            message, request = self._exchange(
+                unit,
+                lambda number: self._codec.write_request(
+                    number, unit, table, address, values, many
+                ),
+            )
+            self._codec.check_written(message, request)
+
+        with self._turns:
+            was_open = self._link.is_open
+            self._alone(exchange, lambda: was_open and not self._was_sent)
 
     def close(self) -> None:
-        """Close the connection; the next read opens another one."""
-        self._data = b""
-        self._link.close()
+        """Close the connection, once no exchange is under way; the next one opens another."""
+        with self._turns:
+            self._close()
 
     def stop(self) -> None:
-        """Close it for good, from any thread; a read that is under way ends with Lost at once."""
+        """Close it for good, from any thread; an exchange under way ends with Lost at once."""
         self._is_stopped = True
         self._link.stop()
         if not self._is_busy:
-            self.close()
+            self._close()
 
-    def _exchange(self, unit: int, table: Table, address: int, count: int) -> Sequence[int]:
+    def _is_lost_read(self) -> bool:
+        """Whether a read that was lost may be tried once more: the first of a round."""
+        may, self._may_reconnect = self._may_reconnect, False
+        return may
+
+    def _alone(self, exchange: Callable[[], T], again: Callable[[], bool]) -> T:
+        """An exchange, and once more if it was lost and ``again`` says so; inside a turn."""
+        self._is_busy = True
+        try:
+            try:
+                return exchange()
+            except Lost:
+                if self._is_stopped or not again():
+                    raise
+                return exchange()
+        finally:
+            self._is_busy = False
+            if self._is_stopped:
+                self._close()
+
+    def _close(self) -> None:
+        self._data = b""
+        self._link.close()
+
+    def _exchange(self, unit: int, frame: Callable[[int], bytes]) -> tuple[bytes, bytes]:
+        """What was answered to a request, of the number it is given; and the request."""
         link = self._link
+        self._was_sent = False
         try:
             if not link.is_open:
                 self._connect()
             self._drain()
             self._number = (self._number + 1) % _NUMBERS
-            link.send(
-                self._codec.request(self._number, unit, table, address, count), self._timeout_s
-            )
-            message = self._await(self._number, unit)
+            request = frame(self._number)
+            self._was_sent = True
+            link.send(request, self._timeout_s)
+            return self._await(self._number, unit), request
         except TimeoutError:
-            self.close()  # what comes later must not meet the next request
+            self._close()  # what comes later must not meet the next request
             raise Lost(f"{link.name} gave no answer within {self._timeout_s:g} s") from None
         except OSError as e:
-            self.close()
+            self._close()
             raise Lost(f"{link.name}: {_why(e)}") from e
         except Garbled as e:
-            self.close()  # where the next frame begins, nobody knows
+            self._close()  # where the next frame begins, nobody knows
             raise Lost(f"{link.name}: {e}") from e
-        return self._codec.answer(message, table, count)
 
     def _connect(self) -> None:
         try:
             self._link.open(self._timeout_s)
         except OSError as e:
-            self.close()
+            self._close()
             raise Lost(f"cannot connect to {self._link.name}: {_why(e)}") from e
 
     def _drain(self) -> None:

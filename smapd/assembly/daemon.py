@@ -34,6 +34,7 @@ from smapd.storage import EVENTS_POOL, READINGS_POOL
 from smapd.twin import wire
 from smapd.values import Json
 
+from .connecting import Connecting
 from .desiring import desired_room
 from .keeping import CONTROL_POOL, Keeping
 from .planting import Planting
@@ -90,7 +91,18 @@ class Daemon:
         self.twins = Twins(inst, plan, run, self.keeping, server)
         self.planting.told = self.twins.twin
         self.desired = desired_room(
-            inst, plan, run, self.keeping, server, self.actuators, self.reports
+            inst,
+            plan,
+            run,
+            self.keeping,
+            server,
+            self.actuators,
+            self.reports,
+            self.twins.twin,
+            self.twins.types,
+        )
+        self.connecting = Connecting(
+            inst, plan, run, self.keeping, self.twins, self.actuators, self.subscribing.known
         )
         self.serving = Serving(
             plan, run, reactor, self.keeping.data_dir, server, settings.port, self._parts
@@ -121,6 +133,8 @@ class Daemon:
         children.append(Child("actuation", self.actuators.open, self._end_actuation, 1.0))
         # behind actuation: a deploy that goes on may set actuators at once
         children.append(Child("agents", self.desired.start, self.desired.stop, 3.0))
+        connecting = self.connecting
+        children.append(Child("connectors", connecting.start, connecting.stop, 3.0))
         children.append(Child("watch", self._watch, self._unwatch, 0.5))
         self.service = OrderedService(run.clock, children)
         self._show_status()
@@ -167,6 +181,7 @@ class Daemon:
         await self.subscribing.open()
         ready = self.plan.hosts if isinstance(self.plan, LoadedPlan) else ()
         await self.twins.open(ready)
+        await self.connecting.open()
 
     def _parts(self) -> http.HttpParts:
         return http.HttpParts(
@@ -246,6 +261,7 @@ class Daemon:
         show("assets", self.twins.twin.status)
         show("things", self.twins.things.status)
         show("events", self.twins.events.status)
+        show("connectors", self.connecting.connectors.status)
         show("desired", self.desired.status)
 
     def _about(self) -> Json:

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from smapd import desired, http, reports, runtime, storage, twin
 from smapd.config import Plan
+from smapd.connectors.tree import tables as connector_tables
 from smapd.driver.host import DriverHost
 from smapd.options import merge
+from smapd.reports.options import resource
 
 TABLES: Final = (
     *http.TABLES,
@@ -19,6 +21,7 @@ TABLES: Final = (
     *storage.TABLES,
     *twin.TABLES,
     *desired.TABLES,
+    *connector_tables(resource),
 )
 """The option tables of every room."""
 

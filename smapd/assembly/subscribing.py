@@ -40,11 +40,12 @@ class Subscribing:
     ) -> None:
         self.inst, self.plan, self.run = inst, plan, run
         self._reactor, self._server, self.late = reactor, server, late
+        self.known = KnownStreams(keeping.readings.number)
         self.reports = Reports(
             Neighbours(
                 tree=inst,
                 readings=keeping.readings,
-                known=KnownStreams(keeping.readings.number),
+                known=self.known,
                 formats=_Formats(),
                 make_sink=self._make_sink,
                 clock=run.clock,

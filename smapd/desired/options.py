@@ -125,6 +125,12 @@ TABLES: Final = (
                 False,
                 "whether a version may bring the code of handlers along, as a wheel",
             ),
+            Option(
+                "Events",
+                str,
+                None,
+                "the asset to which drift that repair finds is told, as an event DriftFound",
+            ),
         ),
         title="an agent",
     ),

@@ -97,17 +97,21 @@ class ReportService:
     ``shown``: the keys beside resource and location that ``get`` gives.
     """
 
-    shown: Final = frozenset({"MinPeriod", "MaxPeriod", "ExpireTime"})
+    shown: Final = frozenset(
+        {"MinPeriod", "MaxPeriod", "ExpireTime", "Format", "MaxAge", "MaxReadings", "MaxBytes"}
+        | {"Keep", "KeepBytes", "CatchUpRate", "BytesPerDay", "Order", "Sequence", "Gaps"}
+        | {"Quality"}
+    )
 
     def __init__(self, threads: IThreads, reports: IReports) -> None:
         self._threads, self._reports = threads, reports
 
     def get(self, uuid: UUID) -> dict[str, Json]:
-        """One report as GET shows it.
+        """One report, with every key that a body may have.
 
         :raises NoSuchReport: if there is none.
         """
-        return _ask(self._threads, self._reports.get, uuid)
+        return _ask(self._threads, self._reports.body, uuid)
 
     def put(self, uuid: UUID, body: Mapping[str, Json]) -> bool:
         """Make it so, with what ``body`` says: whether it was made. Durable when it returns."""

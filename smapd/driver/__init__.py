@@ -26,6 +26,7 @@ from .base import SmapDriver
 from .counter import BaseDriver
 from .fetch import FetchDriver, fetch_options, header, uri
 from .host import DriverHost
+from .turns import Turns
 
 __all__ = [
     "REQUIRED",
@@ -41,6 +42,7 @@ __all__ = [
     "Option",
     "Secret",
     "SmapDriver",
+    "Turns",
     "bad",
     "boolean",
     "duration",

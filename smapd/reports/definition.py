@@ -113,6 +113,11 @@ class Definition:
             answer["ExpireTime"] = _number(self.expires_s)
         return answer
 
+    def as_body(self) -> dict[str, Json]:
+        """All that can be said of it in a body: what ``as_json`` has, and its other keys."""
+        body = {key: getattr(self, name) for key, (name, _) in _READERS.items() if name in _PLAIN}
+        return body | self.as_json()
+
     def as_record(self) -> dict[str, Json]:
         """All of it as JSON, for ``from_record``; the URLs of a config file stay in the file."""
         record = {key: getattr(self, key) for key in _PLAIN if getattr(self, key) != _DEFAULTS[key]}

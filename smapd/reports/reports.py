@@ -140,6 +140,13 @@ class Reports:
         """
         return self._subscription(uuid).definition.as_json()
 
+    def body(self, uuid: UUID) -> dict[str, Json]:
+        """One report with every key that a body may have.
+
+        :raises NoSuchReport: if there is none.
+        """
+        return self._subscription(uuid).definition.as_body()
+
     def add(self, body: Any, *, local: bool = False, by_program: bool = False) -> Deferred[UUID]:
         """Make a report; fires when it is durable.
 

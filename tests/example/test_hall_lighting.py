@@ -144,6 +144,10 @@ def test_the_hall_is_lit_mended_and_rolled_back(hall: Hall) -> None:
     (found,) = [one for one in hall.actions("repair") if one["changes"]]
     assert found["changes"] == {"state": {"current": 15.0, "desired": 40}}
     assert (found["status"], found["change"]) == ("deployed", "updated")
+    told = hall.daemon.get("/assets/hall3/events").json()["events"]
+    seven = next(one["data"] for one in told if one["data"]["resource"] == LAMP)
+    assert seven["changes"] == {"state": {"current": "15.0", "desired": "40"}}
+    assert (seven["status"], seven["desired_version"]) == ("deployed", 1)
     said = [log["message"] for log in found["logs"]]
     assert "/hall/bus/lamp07/level was set to 40, and reads 40.0" in said
     eventually(lambda: len(hall.drift()) == 77, hall)

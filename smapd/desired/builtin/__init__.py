@@ -1,27 +1,19 @@
 """Resources that come with smapd: files, states of actuators, and reports.
 
-Nothing of it is registered until it is imported: ``Handlers = smapd.desired.builtin`` for an agent,
-or the one module that is wanted, like ``smapd.desired.builtin.actuator``.
+This is what a model imports: entities, and the classes of resources that they become. Handlers are
+brought by the modules ``file``, ``actuator`` and ``report`` here, and by ``handlers``, which is all
+of them; nothing is registered by an import of another one.
 """
 
-from .actuator import ActuatorHandler, ActuatorResource
 from .entities import Actuator, File, Host, Report
-from .file import FileHandler, FileResource
-from .report import ReportHandler, ReportResource
-from ..services import ActuatorService, ReportService, services
+from .kinds import ActuatorResource, FileResource, ReportResource
 
 __all__ = [
     "Actuator",
-    "ActuatorHandler",
     "ActuatorResource",
-    "ActuatorService",
     "File",
-    "FileHandler",
     "FileResource",
     "Host",
     "Report",
-    "ReportHandler",
     "ReportResource",
-    "ReportService",
-    "services",
 ]

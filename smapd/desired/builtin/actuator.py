@@ -14,37 +14,21 @@ that reads otherwise after it was set has failed. There is nothing to create or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isfinite
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from smapd.errors import Busy, NotReady, RateLimited, ShutdownRequested
 from smapd.values import Json, Reading
 
 from ..context import HandlerContext
 from ..handler import CRUDHandler, SkipResource, provider
-from ..resources import ManagedResource, resource
-from .notdone import NotDone
 from ..services import ACTUATORS, ActuatorService, service
+from .notdone import NotDone
 
 _FOR_NOW: Final = (Busy, NotReady, RateLimited, ShutdownRequested)
 _NEAR: Final = 1e-6
 """As where an actuator is read back: a float of 32 bits is off by less, relative to it."""
-
-
-@resource("smap::Actuator", agent="host.name", id_attribute="path")
-class ActuatorResource(ManagedResource):
-    """A state, and where."""
-
-    fields: ClassVar[Sequence[str]] = ("path", "state", "tolerance")  # type: ignore[assignment]
-    path: str
-    state: float | str | bool
-    tolerance: float | None
-
-    @staticmethod
-    def get_tolerance(_exporter: Any, obj: Any) -> Any:
-        """The entity's word; None if it has none."""
-        return getattr(obj, "tolerance", None)
 
 
 @provider("smap::Actuator", name="smap_actuator")

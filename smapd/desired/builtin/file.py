@@ -18,83 +18,20 @@ from __future__ import annotations
 import hashlib
 import os.path
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from smapd.values import Json
 
 from ..context import HandlerContext
 from ..handler import CRUDHandler, ResourcePurged, provider
-from ..resources import Resource, resource
 from . import disk
+from .kinds import is_mode
 from .notdone import NotDone
 
 _ALGORITHMS: Final = {32: "md5", 40: "sha1", 64: "sha256"}
 _DIGEST: Final = re.compile(r"[0-9a-f]+")
-_OCTAL: Final = re.compile(r"0?[0-7]{1,4}")
 _MODE_OF_NEW: Final = 0o644
-
-
-@resource("std::File", agent="host.name", id_attribute="path")
-class FileResource(Resource):
-    """The fields as the guide to south bound integrations has them, and no more."""
-
-    fields: ClassVar[Sequence[str]] = (
-        "path",
-        "owner",
-        "hash",
-        "group",
-        "permissions",
-        "purged",
-        "reload",
-    )
-    path: str
-    owner: str | None
-    hash: str | None
-    group: str | None
-    permissions: int | None
-    purged: bool
-    reload: bool
-
-    @staticmethod
-    def get_hash(exporter: Any, obj: Any) -> str | None:
-        """The sha256 of the content, under which it is uploaded."""
-        content = obj.content
-        if content is None:
-            return None
-        data = content.encode("utf-8") if isinstance(content, str) else content
-        name = hashlib.sha256(data).hexdigest()
-        exporter.upload_file(name, data)
-        return name
-
-    @staticmethod
-    def get_permissions(_exporter: Any, obj: Any) -> int | None:
-        """The entity's ``mode``: 644, "644", "0644" or "0o644"; not 0o644, which Python has as 420.
-
-        :raises ValueError: if it is none, or a number that gives more to others than to the owner:
-            so it is with nearly all that were written with 0o.
-        """
-        mode = obj.mode
-        if mode is None:
-            return None
-        digits = str(mode).removeprefix("0o")
-        is_odd = not isinstance(mode, str) and _is_mode(digits) and _is_upside_down(int(digits, 8))
-        if isinstance(mode, bool) or is_odd or not _is_mode(digits):
-            raise ValueError(
-                f"mode = {mode!r} is none: write the octal digits, 644 and not 0o644; what is meant"
-                ' so, in quotes: "420"'
-            )
-        return int(digits)
-
-    @staticmethod
-    def get_purged(_exporter: Any, obj: Any) -> Any:
-        """The entity's word; False if it has none."""
-        return getattr(obj, "purged", False)
-
-    @staticmethod
-    def get_reload(_exporter: Any, obj: Any) -> Any:
-        """The entity's word; False if it has none."""
-        return getattr(obj, "reload", False)
 
 
 @provider("std::File", name="posix_file")
@@ -107,7 +44,9 @@ class FileHandler(CRUDHandler):
         if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
             raise NotDone(f"path = {path!r} is not absolute: write one that begins with /.")
         if os.path.normpath(path) != path or path == "/":
-            raise NotDone(f"path = {path} is no plain path of a file: write it without //, . and ..")
+            raise NotDone(
+                f"path = {path} is no plain path of a file: write it without //, . and .."
+            )
         _mode_of(resource.permissions)
 
     def read_resource(self, ctx: HandlerContext, resource: Any) -> None:
@@ -209,16 +148,6 @@ def _mode_of(permissions: Any) -> int | None:
     if permissions is None:
         return None
     digits = str(permissions)
-    if isinstance(permissions, bool) or not _is_mode(digits):
+    if isinstance(permissions, bool) or not is_mode(digits):
         raise NotDone(f"permissions = {permissions!r} is none: write the octal digits, like 644.")
     return int(digits, 8)
-
-
-def _is_mode(digits: str) -> bool:
-    """Whether these are one to four octal digits, behind a 0 perhaps."""
-    return _OCTAL.fullmatch(digits) is not None
-
-
-def _is_upside_down(mode: int) -> bool:
-    """Whether the owner may do less than somebody else."""
-    return bool((mode >> 3 | mode) & ~(mode >> 6) & 7)

@@ -6,8 +6,7 @@ Its fields:
 - ``resource``: what of the tree goes out, like /+ or /hall/+.
 - ``locations``: where to, the first choice first. No login in them: a version of the model is read
   by everybody who may read. A report that needs one belongs into the config file.
-- ``options``: MinPeriod, MaxPeriod and ExpireTime, in seconds: the other keys of a report cannot be
-  read back.
+- ``options``: any other key of a report, as POST /reports has it: times in seconds.
 - ``purged``, ``purge_on_delete``: as with any other.
 
 It may go where a report made over HTTP may go: to public addresses, and to those of
@@ -16,8 +15,8 @@ It may go where a report made over HTTP may go: to public addresses, and to thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
@@ -26,9 +25,8 @@ from smapd.values import Json
 
 from ..context import HandlerContext
 from ..handler import CRUDHandler, ResourcePurged, SkipResource, provider
-from ..resources import PurgeableResource, resource
-from .notdone import NotDone
 from ..services import REPORTS, ReportService, service
+from .notdone import NotDone
 
 NAMESPACE: Final = UUID("0c8f5d0e-3c1b-5b7e-9a55-6d1f2b7c4e90")
 """Of the uuids of these reports: ``uuid5(NAMESPACE, "agent name")``."""
@@ -37,28 +35,6 @@ _FOR_NOW: Final = (Busy, NotReady, ShutdownRequested, StorageFull)
 _RESOURCE: Final = "ReportResource"
 _LOCATION: Final = "ReportDeliveryLocation"
 _OWN: Final = frozenset({"uuid", _RESOURCE, _LOCATION, "Paused", "Strict"})
-
-
-@resource("smap::Report", agent="host.name", id_attribute="name")
-class ReportResource(PurgeableResource):
-    """A report."""
-
-    fields: ClassVar[Sequence[str]] = ("name", "resource", "locations", "options")  # type: ignore[assignment]
-    name: str
-    resource: str
-    locations: list[str]
-    options: dict[str, Json]
-
-    @staticmethod
-    def get_locations(_exporter: Any, obj: Any) -> list[str]:
-        """The entity's word, as a list."""
-        found = obj.locations
-        return [found] if isinstance(found, str) else list(found)
-
-    @staticmethod
-    def get_options(_exporter: Any, obj: Any) -> dict[str, Json]:
-        """The entity's word; none if it has none."""
-        return dict(getattr(obj, "options", None) or {})
 
 
 @provider("smap::Report", name="smap_report")
@@ -82,13 +58,10 @@ class ReportHandler(CRUDHandler):
         known = self._reports().shown
         for key in resource.options or ():
             if key in _OWN:
-                raise NotDone(f"options: {key} is none of them; it has a field of its own, or none.")
+                raise NotDone(f"options: {key} is none of them; it may have a field.")
             if key not in known:
                 told = ", ".join(sorted(known))
-                raise NotDone(
-                    f"options: {key} cannot be read back, so nobody would see it drift. There is"
-                    f" {told}."
-                )
+                raise NotDone(f"options: no report has {key}. There is {told}.")
 
     def read_resource(self, ctx: HandlerContext, resource: Any) -> None:
         """The report as GET has it. Only the options that are desired count."""
@@ -98,7 +71,7 @@ class ReportHandler(CRUDHandler):
             raise ResourcePurged from None
         except _FOR_NOW as error:
             raise SkipResource(str(error)) from error
-        if resource.resource is not None:
+        if resource.resource is not None and str(resource.resource).strip() != found[_RESOURCE]:
             resource.resource = found[_RESOURCE]
         if resource.locations is not None:
             resource.locations = list(found[_LOCATION])

@@ -172,11 +172,12 @@ def test_map_that_comes_with_smapd_is_known_by_its_name() -> None:
 
 def test_maps_of_the_readme_are_maps() -> None:
     readme = (pathlib.Path(maps.__file__).parent / "README.md").read_text()
-    (csv,) = re.findall(r"```csv\n(.*?)```", readme, re.DOTALL)
+    csv, writes = re.findall(r"```csv\n(.*?)```", readme, re.DOTALL)
     (ini,) = re.findall(r"```\n(table = .*?)```", readme, re.DOTALL)
 
     assert [r.path for r in parse_map(csv, "m.csv")][1:] == ["/frequency", "/pump/running"]
     assert [r.address for r in parse_map(ini, "m.ini")] == [0, 8]
+    assert all(r.writable for r in parse_map(writes, "m.csv"))
     for column in maps.COLUMNS:
         assert re.search(rf"^\| .*\b{column}\b.* \|", readme, re.MULTILINE), column
 
