@@ -23,6 +23,7 @@ DOORS = {
         NodeSection OtherSection Plan attach_section detach_section dump find_driver
         finish_driver_section list_drivers load_plan load_text namespace resolve with_driver
     """,
+    "smapd.connectors": "",
     "smapd.core": """
         Actuator Collection DEFAULT_TIMEZONE DriverCalls Home Intake Node Scope SmapInstance
         Timeseries as_uuid normalise stream_uuid
