@@ -25,6 +25,7 @@ sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") != HERE]
 sys.path.insert(0, os.path.dirname(HERE))
 
 from smapd.core import SmapInstance  # noqa: E402
+from smapd.core.batches import Drained  # noqa: E402
 from smapd.runtime import PoolSize  # noqa: E402
 from smapd.storage import READINGS_POOL, Readings, Settings  # noqa: E402
 from smapd.testing import FakeRuntime  # noqa: E402
@@ -81,23 +82,21 @@ def done(d):
 
 
 def singles(streams, seq):
-    """COMMIT readings, stream after stream."""
+    """COMMIT readings, stream after stream, as the tree's queue hands them over."""
     times = COMMIT // len(streams)
-    return [
-        (stream, Reading(MS + k, 1.5 * k, GOOD, seq + k))
-        for k in range(times)
-        for stream in streams
-    ]
+    each = [(stream, k) for k in range(times) for stream in streams]
+    items = [part for stream, k in each for part in (stream, MS + k, 1.5 * k, None)]
+    return Drained(items, [seq + k for _, k in each], None, COMMIT)
 
 
 def blocks(streams, seq):
     ms = [MS + k for k in range(COMMIT)]
-    return [(streams[0], Block(ms, [0.5] * COMMIT, GOOD, seq))]
+    return Batch([(streams[0], Block(ms, [0.5] * COMMIT, GOOD, seq))], COMMIT)
 
 
 def append(home, readings, make, per_stream):
     life = Home(home, history_s=0)
-    batches = [Batch(make(life.streams, i * per_stream), COMMIT) for i in range(readings // COMMIT)]
+    batches = [make(life.streams, i * per_stream) for i in range(readings // COMMIT)]
     wall, cpu = time.perf_counter(), time.process_time()
     for batch in batches:
         life.journal.append(batch)
@@ -111,7 +110,7 @@ def drain(home, readings):
     life = Home(home, history_s=0)
     cursor = life.journal.cursor("a", None, Start.OLDEST, Limits(max_readings=None))
     for i in range(readings // COMMIT):
-        life.journal.append(Batch(singles(life.streams, i * 2), COMMIT))
+        life.journal.append(singles(life.streams, i * 2))
     count, wall, cpu = 0, time.perf_counter(), time.process_time()
     while count < readings:
         batch = done(cursor.read(10_000))
@@ -138,7 +137,7 @@ def start(waiting):
         batches = singles(life.streams, 0)
         del batches
         for i in range(waiting // COMMIT):
-            life.journal.append(Batch(singles(life.streams, i * 2), COMMIT))
+            life.journal.append(singles(life.streams, i * 2))
         done(life.journal.stop())
         files = sum(p.stat().st_size for p in (home / "readings").iterdir())
         took = []

@@ -138,14 +138,31 @@ class Batch:
 
     def odd(self) -> set[ITimeseries]:
         """The streams of which something here cannot stand in ``Plain``."""
-        return {stream for stream, _ in self.entries}
+        return {
+            stream
+            for stream, entry in self.entries
+            if isinstance(entry, Block)
+            or entry.seqno is not None
+            or entry.seq is None
+            or entry.quality != GOOD
+        }
 
     def split(self, odd: set[ITimeseries]) -> tuple[Plain, list[Entry]]:
         """The readings of all streams but these in columns, and what there is of these.
 
         ``odd``: holds all of ``odd()``, and may hold more.
         """
-        return Plain([], [], [], []), self.entries
+        plain = Plain([], [], [], [])
+        rest: list[Entry] = []
+        for stream, entry in self.entries:
+            if stream in odd or isinstance(entry, Block) or entry.seq is None:
+                rest.append((stream, entry))
+            else:
+                plain.streams.append(stream)
+                plain.ms.append(entry.ms)
+                plain.values.append(entry.value)
+                plain.seqs.append(entry.seq)
+        return plain, rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +299,12 @@ class OneEach(Sequence[Run]):
     In columns of equal length; the runs themselves are made when they are looked at. With a reading
     of each of many series a second most batches are this, and seven objects a reading, all alive at
     once, cost the garbage collector more than all else that is done with them.
+
+    ``written``: what a format has made of exactly this, by its name. Reports that keep pace are
+    given the same object, and so it is written once for all of them; on the reactor's thread.
     """
 
-    __slots__ = ("first_seqs", "ms", "numbers", "paths", "streams", "values")
+    __slots__ = ("first_seqs", "ms", "numbers", "paths", "streams", "values", "written")
 
     def __init__(
         self,
@@ -297,9 +317,21 @@ class OneEach(Sequence[Run]):
     ) -> None:
         self.streams, self.numbers, self.first_seqs = streams, numbers, first_seqs
         self.ms, self.values, self.paths = ms, values, paths
+        self.written: dict[str, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.ms)
+
+    def is_like(self, other: OneEach) -> bool:
+        """Whether the two hold the same readings of the same streams at the same paths."""
+        return (
+            self.numbers == other.numbers
+            and self.ms == other.ms
+            and self.first_seqs == other.first_seqs
+            and self.paths == other.paths
+            and self.values == other.values
+            and self.streams == other.streams
+        )
 
     def __iter__(self) -> Iterator[Run]:
         for stream, number, seq, ms, value, path in zip(

@@ -129,6 +129,8 @@ class Daemon:
         ]
         if settings.serve_http:
             children.append(Child("http", self.serving.open, self.serving.close, 1.0))
+            # before http closes: who asked over it is told why there is no answer
+            children.append(Child("answers", _nothing, twins.twin.end_answers, None))
         children.append(Child("drivers", self.planting.begin, self.planting.end, 4.0))
         children.append(Child("actuation", self.actuators.open, self._end_actuation, 1.0))
         # behind actuation: a deploy that goes on may set actuators at once

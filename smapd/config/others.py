@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,11 +62,10 @@ def read_others(doc: Document, tables: Mapping[str, OptionTable]) -> Others:
 
 
 def check_resources(doc: Document, others: Others, known: Callable[[str], bool]) -> None:
-    """Refuse a report on a path that is nowhere in the plan, nor can come from a driver."""
+    """Refuse what is sent of a path that is nowhere in the plan, nor can come from a driver."""
     by_name = {raw.name: raw for raw in doc.sections}
-    for section in others.others:
-        resource = section.options.get("ReportResource")
-        if not isinstance(resource, str) or "/" not in resource or _MATCHES.match(resource):
+    for section, key, resource in _resources(others.others):
+        if "/" not in resource or _MATCHES.match(resource):
             continue
         place = _WHERE.split(resource, maxsplit=1)[0]
         names = [name for name in place.split("/") if name]
@@ -74,7 +73,19 @@ def check_resources(doc: Document, others: Others, known: Callable[[str], bool])
         path = "/" + "/".join(names[:plus])
         if not known(path):
             text = f"there is no {show(path)} in this file, and no driver above it."
-            doc.problem(by_name[section.name], "ReportResource", text, found=resource)
+            doc.problem(by_name[section.name], key, text, found=resource)
+
+
+def _resources(sections: Iterable[OtherSection]) -> Iterator[tuple[OtherSection, str, str]]:
+    """(section, key, text) of all that says whose readings are sent."""
+    for section in sections:
+        for key in ("ReportResource", "Notify"):
+            found = section.options.get(key)
+            if isinstance(found, str):
+                yield section, key, found
+        more = section.options.get("Notify*")
+        for number, found in more.items() if isinstance(more, Mapping) else ():
+            yield section, f"Notify{number}", found
 
 
 def _table_of(name: str, tables: Mapping[str, OptionTable]) -> OptionTable | None:

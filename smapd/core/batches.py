@@ -18,10 +18,11 @@ quality or None for good, seq, seqno).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
 from typing import Any, Final, TypeAlias
 
 from smapd.interfaces import ITimeseries
-from smapd.values import GOOD, Batch, Block, Entry, Level, Quality, Reading, Value
+from smapd.values import GOOD, Batch, Block, Entry, Level, Plain, Quality, Reading, Value
 
 WIDTH: Final = 4
 
@@ -91,10 +92,47 @@ class Drained(Batch):
     def __repr__(self) -> str:
         return f"<Batch of {self.count} readings>"
 
-    def _made(self) -> Iterator[Entry]:
+    def odd(self) -> set[ITimeseries]:
+        """The streams of which something here is no plain good reading."""
+        items, seqs = self._items, self._seqs
+        times, qualities = items[1::WIDTH], items[3::WIDTH]
+        if set(map(type, times)) == {int} and set(map(type, seqs)) == {int}:
+            size = len(seqs)
+            if self._note is None and qualities.count(STAMPED) == size:
+                return set()
+            if qualities.count(None) == size:
+                return set()
+        note = self._note
+        return {
+            stream
+            for stream, ms, quality, seq in zip(
+                items[0::WIDTH], times, qualities, seqs, strict=True
+            )
+            if seq is not None
+            and not (
+                ms.__class__ is int and (quality is None or (quality is STAMPED and note is None))
+            )
+        }
+
+    def split(self, odd: set[ITimeseries]) -> tuple[Plain, list[Entry]]:
+        """The readings of all streams but these in columns, and what there is of these."""
+        items = self._items
+        columns = items[0::WIDTH], items[1::WIDTH], items[2::WIDTH], self._seqs
+        if not odd and self.count == len(self._seqs):
+            return Plain(*columns), []  # type: ignore[arg-type]  # odd() has looked at each
+        taken = [
+            seq is not None and stream not in odd
+            for stream, seq in zip(columns[0], self._seqs, strict=True)
+        ]
+        plain: list[Any] = [list(compress(column, taken)) for column in columns]
+        return Plain(*plain), list(self._made(odd))
+
+    def _made(self, only: set[ITimeseries] | None = None) -> Iterator[Entry]:
         stamped = self._note or GOOD
         each = iter(self._items)
         for stream, ms, value, quality, seq in zip(each, each, each, each, self._seqs, strict=True):
+            if only is not None and stream not in only:
+                continue
             if seq.__class__ is int:
                 if quality is STAMPED:
                     quality = stamped

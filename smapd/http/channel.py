@@ -233,6 +233,13 @@ class Channel(HTTPChannel):  # type: ignore[misc, unused-ignore]
         self._upgraded = other
         self.persistent = False
 
+    def hold(self, is_held: bool) -> None:
+        """That protocol takes no more for now, or takes it again."""
+        if is_held:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
+
     def finish_upgraded(self) -> None:
         """That protocol is over: close once what it wrote is taken."""
         self._close()

@@ -181,6 +181,44 @@ def until_loss(look: Look) -> Iterator[Sample]:
             yield (name,), hours * 3600
 
 
+def connection_up(look: Look) -> Iterator[Sample]:
+    for connector, source, row in look.connections:
+        yield (connector, source), row.get("state") == "connected"
+
+
+def connection(*keys: str) -> Read:
+    """A number of each connector's source that has it."""
+
+    def read(look: Look) -> Iterator[Sample]:
+        for connector, source, row in look.connections:
+            found: Any = row
+            for key in keys:
+                found = found.get(key) if isinstance(found, Mapping) else None
+            value = number(found)
+            if value is not None:
+                yield (connector, source), value
+
+    return read
+
+
+def connection_error(look: Look) -> Iterator[Sample]:
+    """When anything of a source last failed."""
+    for connector, source, row in look.connections:
+        parts = [row.get(key) for key in ("readings", "events", "published")]
+        times = [number(one.get("last_error_ms")) for one in parts if isinstance(one, Mapping)]
+        newest_ms = max([ms for ms in times if ms], default=0.0)
+        if newest_ms:
+            yield (connector, source), newest_ms / 1000
+
+
+def connection_gaps(look: Look) -> Iterator[Sample]:
+    for connector, source, row in look.connections:
+        readings = row.get("readings")
+        if isinstance(readings, Mapping):
+            for why, count in _causes(readings.get("gaps")):
+                yield (connector, source, why), count
+
+
 def driver_trouble(look: Look) -> Iterator[Sample]:
     for name, row in look.drivers:
         yield (name,), bool(row.get("error"))

@@ -4,7 +4,7 @@ All is read from what the rooms show in ``/status``. A number that is not there 
 a part that a daemon does without, or that cannot be read just now, costs nothing but itself.
 
 Names follow Prometheus: base units, ``_total`` on what only grows. Labels name reports, drivers,
-thread pools and listeners, never a stream: the number of samples does not grow with the tree.
+connectors, thread pools and listeners, never a stream: a larger tree has no more samples.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from typing import Final
 
 from .metric_reads import (
     answers,
+    connection,
+    connection_error,
+    connection_gaps,
+    connection_up,
     counter,
     driver_trouble,
     durations,
@@ -206,6 +210,106 @@ FAMILIES: Final = (
         report_gaps,
         "report",
         "why",
+    ),
+    # connectors
+    gauge(
+        "smapd_connector_up",
+        "1 while a connector's source is connected and configured.",
+        connection_up,
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_connects_total",
+        "Times that a source was connected.",
+        connection("counters", "connected"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_failures_total",
+        "Connections of a source that failed, or did not live long.",
+        connection("counters", "failures"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_notifications_total",
+        "Notifications that a source sent; one that was sent again counts again.",
+        connection("counters", "notifications"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_readings_total",
+        "Readings that the server has read for sure.",
+        connection("readings", "readings"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_events_total",
+        "Events that the server has read for sure.",
+        connection("events", "sent"),
+        "connector",
+        "source",
+    ),
+    gauge(
+        "smapd_connector_waiting_readings",
+        "Committed readings that are still to be delivered.",
+        connection("readings", "waiting"),
+        "connector",
+        "source",
+    ),
+    gauge(
+        "smapd_connector_waiting_events",
+        "Events that are still to be delivered.",
+        connection("events", "waiting"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_gap_readings_total",
+        "Readings that this source's server never gets, by cause.",
+        connection_gaps,
+        "connector",
+        "source",
+        "why",
+    ),
+    counter(
+        "smapd_connector_publishes_total",
+        "Publishes that came.",
+        connection("counters", "publishes"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_publish_failures_total",
+        "Publishes that should have changed something here, and could not.",
+        connection("published", "failed"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_queries_total",
+        "Queries that came.",
+        connection("counters", "queries"),
+        "connector",
+        "source",
+    ),
+    counter(
+        "smapd_connector_query_errors_total",
+        "Queries that were answered with an error.",
+        connection("counters", "errors_answered"),
+        "connector",
+        "source",
+    ),
+    gauge(
+        "smapd_connector_last_error_timestamp_seconds",
+        "When a delivery or a publish of a source last failed; none if none did.",
+        connection_error,
+        "connector",
+        "source",
     ),
     # drivers and their polls
     gauge(

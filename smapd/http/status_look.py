@@ -20,6 +20,7 @@ class Look:
         self._status = status
         self.reports = _rows(status.get("reports"), "name", "uuid")
         self.drivers = _rows(status.get("drivers"), "path", "type")
+        self.connections = _connections(status.get("connectors"))
         threads = _sections(status.get("threads"))
         self.pools: Rows = [(name, one) for name, one in threads if "busy" in one]
         self.loops: Rows = [(name, one) for name, one in threads if "open" in one]
@@ -71,6 +72,19 @@ def _sections(found: Any) -> Rows:
     if not isinstance(found, Mapping):
         return []
     return [(str(name), one) for name, one in found.items() if isinstance(one, Mapping)]
+
+
+def _connections(found: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """(connector, source, what is shown of it)."""
+    if not isinstance(found, list | tuple):
+        return []
+    return [
+        (str(one.get("name", "")), str(source.get("source", "")), source)
+        for one in found
+        if isinstance(one, Mapping)
+        for source in one.get("sources", ())
+        if isinstance(source, Mapping)
+    ]
 
 
 def _rows(found: Any, key: str, other: str) -> Rows:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PING_S: Final = 20.0
 MOST_WAITING: Final = 16 * 1024 * 1024
 """Bytes that may wait for a client which has stopped taking them."""
+PIECE_BYTES: Final = 16 * 1024
+TURN_S: Final = 0.005
+"""How long what came is looked at in one go, in pieces of `PIECE_BYTES`."""
 CLOSE_S: Final = 2.0
 """How long the other side has to answer our close."""
 
@@ -58,13 +61,16 @@ class WebSocket:
         self._clock = request.site.clock
         self._message, self._lost = message, lost
         self._core = ServerProtocol(max_size=most, logger=_Silent())  # type: ignore[arg-type]
-        self._parts: list[bytes] = []
+        self._came = bytearray()  # of the message that is coming in, without its last piece
+        self._raw = bytearray()  # not looked at yet
         self._is_text = False
         self._paused = False
         self._waiting = 0
         self._over = False
         self._pings = 0
         self._unanswered = 0
+        self._working: Any = None
+        self._is_held = False
         self._pongs: dict[bytes, Deferred[None]] = {}
         self._timer: Any = None
         self._core.receive_data(_as_sent(request))
@@ -119,13 +125,16 @@ class WebSocket:
         if self._over:
             return
         self._unanswered = 0
-        self._core.receive_data(data)
-        for frame in self._core.events_received():
-            self._take(frame)
-        self._flush()
+        self._raw += data
+        if self._working is None:
+            self._work()
+        else:
+            self._channel.hold(True)
 
     def connection_lost(self, why: str) -> None:
         """The connection is gone."""
+        while self._raw and not self._over:  # what was said before it went counts
+            self._look()
         self._end(why)
 
     def end(self) -> None:
@@ -152,15 +161,35 @@ class WebSocket:
 
     # --- inside
 
+    def _work(self) -> None:
+        """Look at what came, for a moment: a flood of small frames is not to hold up all others."""
+        self._working = None
+        until_s = self._clock.seconds() + TURN_S
+        while self._raw and not self._over:
+            self._look()
+            if self._raw and self._clock.seconds() >= until_s:
+                self._working = self._clock.later(0, self._work)
+                break
+        self._flush()
+        if not self._over and (self._working is not None or self._is_held):
+            self._is_held = self._working is not None
+            self._channel.hold(self._is_held)
+
+    def _look(self) -> None:
+        piece = bytes(self._raw[:PIECE_BYTES])
+        del self._raw[:PIECE_BYTES]
+        self._core.receive_data(piece)
+        for frame in self._core.events_received():
+            self._take(frame)
+
     def _take(self, frame: Any) -> None:
         from websockets.frames import Opcode
 
         kind = frame.opcode
         if kind in (Opcode.TEXT, Opcode.BINARY):
             self._is_text = kind is Opcode.TEXT
-            self._parts = [bytes(frame.data)]
         elif kind is Opcode.CONT:
-            self._parts.append(bytes(frame.data))
+            pass
         elif kind is Opcode.PONG:
             answered = self._pongs.pop(bytes(frame.data), None)
             if answered is not None:
@@ -168,9 +197,12 @@ class WebSocket:
             return
         else:  # the core answers pings and closes by itself
             return
-        if frame.fin:
-            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._parts = []
+        if not frame.fin:
+            self._came += frame.data
+        else:
+            data = bytes(frame.data)
+            if self._came:
+                data, self._came = bytes(self._came) + data, bytearray()
             if not self._is_text:
                 self._message(data)
                 return
@@ -220,7 +252,9 @@ class WebSocket:
         if self._over:
             return
         self._over = True
-        self._parts, self._pongs = [], {}
+        self._came, self._raw, self._pongs = bytearray(), bytearray(), {}
+        if self._working is not None and self._working.active():
+            self._working.cancel()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._lost(why)

@@ -8,13 +8,23 @@ set, or another consumer stands at the other end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from smapd.core import Node, SmapInstance, Timeseries
 from smapd.interfaces import INode
 from smapd.storage import Draft, tail
-from smapd.values import GOOD, Gap, NodePart, Payload, Reading, ReportBody, Run
+from smapd.values import (
+    GOOD,
+    Gap,
+    NodePart,
+    OneByPath,
+    OneEach,
+    Payload,
+    Reading,
+    ReportBody,
+    Run,
+)
 
 from .selection import Selection
 
@@ -111,6 +121,37 @@ class Composer:
                 return Draft(self.form.encode(ReportBody({})), _nothing)
             return self._announcement(most_nodes)
         self._forget_changed()
+        wanted = [gap for gap in gaps if self._wants(gap)] if self.gaps else ()
+        by_path: Mapping[str, Sequence[Run]] | None = self._one_each(runs)
+        untold: dict[int, Run] = {}
+        if by_path is None:
+            by_path, untold = self._by_path(runs)
+        if not by_path and not wanted:
+            return None
+        body = ReportBody(
+            by_path,
+            self._nodes_of(untold) if untold and self.form.whole else {},
+            wanted,
+            self.sequence,
+            self.quality,
+        )
+        self._in_flight = True
+        return Draft(self.form.encode(body), lambda: self._taken(untold))
+
+    # --- inside
+
+    def _one_each(self, runs: Sequence[Run]) -> OneByPath | None:
+        """One reading each of streams that were told whole before: nothing is to be looked at."""
+        if not isinstance(runs, OneEach) or self._skip:
+            return None
+        numbers = set(runs.numbers)
+        is_told = self._told.keys() >= numbers and self.selection.takes_each(numbers)
+        if not is_told or len(set(runs.paths)) < len(numbers):
+            return None
+        return OneByPath(runs)
+
+    def _by_path(self, runs: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[int, Run]]:
+        """The runs that are to go, by path; one of each stream that was not told, by number."""
         by_path: dict[str, list[Run]] = {}
         untold: dict[int, Run] = {}
         told, skip, takes = self._told, self._skip, self.selection.takes
@@ -130,20 +171,7 @@ class Composer:
                 found.append(run)
             if run.number not in told:
                 untold[run.number] = run
-        wanted = [gap for gap in gaps if self._wants(gap)] if self.gaps else ()
-        if not by_path and not wanted:
-            return None
-        body = ReportBody(
-            by_path,
-            self._nodes_of(untold) if untold and self.form.whole else {},
-            wanted,
-            self.sequence,
-            self.quality,
-        )
-        self._in_flight = True
-        return Draft(self.form.encode(body), lambda: self._taken(untold))
-
-    # --- inside
+        return by_path, untold
 
     def _wants(self, gap: Gap) -> bool:
         return self.selection.resource.may_select(gap.stream, gap.path)

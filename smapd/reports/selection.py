@@ -93,6 +93,10 @@ class Selection:
             return False
         return self.resource.may_select(run.stream, run.path)
 
+    def takes_each(self, numbers: set[int]) -> bool:
+        """Whether all of these streams are this report's for sure."""
+        return self.resource.is_all or self._members >= numbers
+
     def number(self, stream: UUID) -> int:
         """The stream's number in the journal; -1 if it has none."""
         number = self._known.number(stream)

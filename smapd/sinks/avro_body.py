@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from smapd.values import Json, NodePart, ReportBody, Run
+from smapd.values import Json, NodePart, OneByPath, OneEach, ReportBody, Run
 
 _NULL: Final = b"\x00"
 _SOME: Final = b"\x02"
@@ -46,6 +46,9 @@ _SOME: Final = b"\x02"
 
 _READING: Final = struct.Struct("<BBdBdB")
 _NUMBERED: Final = struct.Struct("<BBdBdBdB")
+_ALONE: Final = struct.Struct("<B16s4xBBBBdBdBB")
+"""A timeseries with one reading and nothing else, behind its path."""
+
 _TIME: Final = struct.Struct("<BBdB")
 _DOUBLE: Final = struct.Struct("<d")
 
@@ -61,6 +64,10 @@ _MODELS: Final = ("binary", "discrete", "continuous", "continuousInteger")
 
 def encode_avro(body: ReportBody) -> bytes:
     """The datum. Raises nothing for what readings and metadata may hold."""
+    if isinstance(body.runs, OneByPath) and not body.nodes:
+        alone = _encode_each(body.runs.each)
+        if alone is not None:
+            return alone
     out: list[bytes] = []
     count = 0
     for path, node in body.nodes.items():
@@ -80,6 +87,20 @@ def encode_avro(body: ReportBody) -> bytes:
     if not count:
         return _NULL
     return b"".join((_long(count), *out, _NULL))
+
+
+def _encode_each(each: OneEach) -> bytes | None:
+    """One reading each, without an object in between; None if one is a text."""
+    pack = _ALONE.pack
+    try:
+        readings = [
+            pack(2, stream.bytes, 2, 2, 4, 2, ms, 2, value, 0, 0)
+            for stream, ms, value in zip(each.streams, each.ms, each.values, strict=True)
+        ]
+    except struct.error:
+        return None
+    nodes = [_string(path) + reading for path, reading in zip(each.paths, readings, strict=True)]
+    return b"".join((_long(len(nodes)), *nodes, _NULL))
 
 
 def _put_readings(out: list[bytes], runs: Iterable[Run]) -> None:

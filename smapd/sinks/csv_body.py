@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import orjson
 
-from smapd.values import ReportBody, Run, Value
+from smapd.values import OneByPath, OneEach, ReportBody, Run, Value
 
 _TO_QUOTE = frozenset(',"\r\n')
 
@@ -18,6 +18,8 @@ def encode_csv(body: ReportBody) -> bytes:
     """The lines as UTF-8, a stream's in order; empty without readings."""
     if not body.runs:
         return b""
+    if isinstance(body.runs, OneByPath):
+        return _encode_each(body.runs.each)
     # All uuids at once: to write one by itself costs as much as the rest of its line.
     uuids = orjson.dumps([runs[0].stream for runs in body.runs.values()])[2:-2].decode()
     lines: list[str] = []
@@ -28,17 +30,38 @@ def encode_csv(body: ReportBody) -> bytes:
     return "".join(lines).encode("utf-8", "replace")
 
 
+def _encode_each(each: OneEach) -> bytes:
+    """One reading each, column by column."""
+    paths = each.paths
+    if not _TO_QUOTE.isdisjoint("".join(paths)):
+        paths = [_quoted(path) for path in paths]
+    uuids = orjson.dumps(each.streams)[2:-2].decode().split('","')
+    columns = uuids, paths, _times(each.ms), _numbers(each.values)
+    lines = [
+        f"{uuid},{path},{seconds},{value}\n"
+        for uuid, path, seconds, value in zip(*columns, strict=True)
+    ]
+    return "".join(lines).encode("utf-8", "replace")
+
+
 def _put_lines(lines: list[str], head: str, run: Run) -> None:
-    if len(run.ms) == 1 or run.quality is not None or min(run.ms) < 0:
+    if len(run.ms) == 1 or run.quality is not None:
         for ms, value in zip(run.ms, run.values, strict=True):
             if value is not None:
                 lines.append(f"{head}{_seconds(ms)},{_text(value)}\n")
         return
     lines += [
-        f"{head}{ms // 1000}.{ms % 1000:03},{text}\n"
-        if ms % 1000
-        else f"{head}{ms // 1000},{text}\n"
-        for ms, text in zip(run.ms, _numbers(run.values), strict=True)
+        f"{head}{seconds},{text}\n"
+        for seconds, text in zip(_times(run.ms), _numbers(run.values), strict=True)
+    ]
+
+
+def _times(column: list[int]) -> list[str]:
+    """The times as text, cut where the thousandths begin rather than reckoned."""
+    if min(column) < 1000:
+        return [_seconds(ms) for ms in column]
+    return [
+        f"{text[:-3]}.{text[-3:]}" if text[-3:] != "000" else text[:-3] for text in map(str, column)
     ]
 
 

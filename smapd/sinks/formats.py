@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from smapd.values import Payload, ReportBody
+from smapd.values import OneByPath, Payload, ReportBody
 
 from .avro_body import encode_avro
 from .csv_body import encode_csv
@@ -38,26 +38,43 @@ class Format:
 
 
 def _json(body: ReportBody) -> Payload:
-    return Payload(encode_json(body), (_JSON,), _count(body))
+    return Payload(_once("json", encode_json, body), (_JSON,), _count(body))
 
 
 def _gzip_json(body: ReportBody) -> Payload:
-    return Payload(gzip(encode_json(body)), (_JSON, _GZIP), _count(body))
+    packed = _once("gzip-json", lambda b: gzip(_once("json", encode_json, b)), body)
+    return Payload(packed, (_JSON, _GZIP), _count(body))
 
 
 def _avro(body: ReportBody) -> Payload:
-    return Payload(encode_avro(body), (_AVRO,), _count(body))
+    return Payload(_once("avro", encode_avro, body), (_AVRO,), _count(body))
 
 
 def _gzip_avro(body: ReportBody) -> Payload:
-    return Payload(gzip(encode_avro(body)), (_AVRO, _GZIP), _count(body))
+    packed = _once("gzip-avro", lambda b: gzip(_once("avro", encode_avro, b)), body)
+    return Payload(packed, (_AVRO, _GZIP), _count(body))
 
 
 def _csv(body: ReportBody) -> Payload:
-    return Payload(encode_csv(body), (_CSV,), _count(body))
+    return Payload(_once("csv", encode_csv, body), (_CSV,), _count(body))
+
+
+def _once(name: str, encode: Callable[[ReportBody], bytes], body: ReportBody) -> bytes:
+    """The body, written anew unless it says nothing but what another report's did just now."""
+    if not isinstance(body.runs, OneByPath) or (
+        body.nodes or body.gaps or body.sequence or body.quality
+    ):
+        return encode(body)
+    written = body.runs.each.written
+    found = written.get(name)
+    if found is None:
+        found = written[name] = encode(body)
+    return found
 
 
 def _count(body: ReportBody) -> int:
+    if isinstance(body.runs, OneByPath):
+        return len(body.runs)
     return sum([len(run.ms) for runs in body.runs.values() for run in runs])
 
 

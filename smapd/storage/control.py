@@ -5,9 +5,10 @@
     def(kind, key, data)    "SMJD" [kind, key, value]
 
 After each change, and at the first opening of a day, the whole is copied to ``control.copy``. A
-damaged row, or a damaged file, is taken from there. Beside the definitions there is one row that
-says how far the readings journal goes (``journal`` ``highest``), so that one cut short is noticed;
-it is not worth a copy.
+damaged row, or a damaged file, is taken from there. Two rows are no definitions: ``control``
+``changes`` counts the changes, so that a file whose log lost its end shows as older than its copy
+(SQLite drops what lies behind a bad frame in silence), and ``journal`` ``highest`` says how far the
+readings journal goes, so that one cut short is noticed; that one is not worth a copy.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from smapd.errors import DataDirUnusable
 from smapd.values import Json, wall_ms
 
+from .datadir import FULL_HINT
+from .rawscan import read_wal
 from .recovery import BROKEN, is_disk
 from .rows import Damaged, pack_small, unpack_small
 from .segments import sync_file
@@ -30,6 +34,8 @@ _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS def(kind TEXT, key TEXT, data BLOB NOT NULL, "
     "PRIMARY KEY(kind, key))"
 )
+_PAGE: Final = 4096
+_ROOM: Final = 256 * 1024
 _DAY_MS: Final = 86_400_000
 
 
@@ -50,11 +56,26 @@ class Control:
     def open(self) -> None:
         """Open it, or begin; what is damaged comes from the copy.
 
-        :raises DataDirUnusable: if the file is damaged and there is no sound copy.
-        :raises sqlite3.OperationalError, OSError: if the disk is full or fails.
+        :raises DataDirUnusable: if the file is damaged and there is no sound copy, or the disk is
+            full.
+        :raises sqlite3.OperationalError, OSError: if the disk fails.
         """
+        try:
+            self._begin()
+        except (sqlite3.Error, OSError) as error:
+            if is_disk(error) and _is_full(self.path.parent):  # what SQLite says of it varies
+                raise DataDirUnusable(
+                    f"{self.path} cannot be opened: the disk is full.", hint=FULL_HINT
+                ) from error
+            raise
+
+    def _begin(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_new = not self.path.exists()
+        copied = self._copied_or_none()
+        if copied and read_wal(self.path, _PAGE).suspect:
+            self._replace(Damaged("its log breaks off in the middle"))  # untouched by SQLite
+            return
         try:
             self._db = self._connect(self.path)
             rows = self._db.execute("SELECT kind, key, data FROM def").fetchall()
@@ -67,9 +88,12 @@ class Control:
             self._replace(error)
             return
         bad = [row for row in rows if not _is_sound(*row)]
+        if not is_new and _changes(rows) < _changes(copied):
+            self._replace(Damaged("its end is missing"))
+            return
         if bad or (is_new and self.copy.exists()):
             self._heal(bad, is_new)
-        self._copy_if_old()
+        self._copy_if_old(_definitions(rows) != _definitions(copied))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -86,12 +110,14 @@ class Control:
 
     def put(self, kind: str, key: str, value: Json) -> None:
         """Add or replace one. ``value``: what JSON can hold."""
-        self._put(kind, key, value)
+        with self._change():
+            self._put(kind, key, value)
         self._copy()
 
     def delete(self, kind: str, key: str) -> None:
         """Remove one; nothing happens if there is none."""
-        self._open().execute("DELETE FROM def WHERE kind = ? AND key = ?", (kind, key))
+        with self._change() as db:
+            db.execute("DELETE FROM def WHERE kind = ? AND key = ?", (kind, key))
         self._copy()
 
     def highest(self) -> tuple[int, int]:
@@ -112,6 +138,7 @@ class Control:
     def _connect(self, path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
+            db.execute(f"PRAGMA page_size = {_PAGE}")
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
@@ -120,6 +147,21 @@ class Control:
             db.close()
             raise
         return db
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that counts as a change; all of it is durable behind it, or nothing."""
+        db = self._open()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            before = self.all("control").get("changes", 0)
+            self._put("control", "changes", int(before) + 1)
+            db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
 
     def _put(self, kind: str, key: str, value: Json) -> None:
         self._open().execute(
@@ -143,12 +185,12 @@ class Control:
         os.rename(new, self.copy)
         sync_file(self.copy.parent)
 
-    def _copy_if_old(self) -> None:
+    def _copy_if_old(self, is_other: bool) -> None:
         try:
             made_ms = int(self.copy.stat().st_mtime * 1000)
         except FileNotFoundError:
             made_ms = 0
-        if wall_ms() - made_ms > _DAY_MS:
+        if is_other or wall_ms() - made_ms > _DAY_MS:
             self._copy()
 
     def _rows_of_copy(self) -> list[tuple[str, str, bytes]]:
@@ -221,6 +263,25 @@ class Control:
         self._db.executemany("INSERT INTO def VALUES(?, ?, ?)", rows)
         self._db.execute("COMMIT")
         self.notes.append(f"{self.path} was damaged ({cause}); it came from its copy")
+
+
+def _changes(rows: Sequence[tuple[str, str, bytes]]) -> int:
+    """The changes that these rows have seen; 0 if they do not say."""
+    for kind, key, data in rows:
+        if (kind, key) == ("control", "changes") and _is_sound(kind, key, data):
+            return int(unpack_small(_MAGIC, data)[2])
+    return 0
+
+
+def _definitions(rows: Sequence[tuple[str, str, bytes]]) -> set[tuple[str, str, bytes]]:
+    return {row for row in rows if row[:2] != ("journal", "highest")}
+
+
+def _is_full(directory: Path) -> bool:
+    with contextlib.suppress(OSError):
+        found = os.statvfs(directory)
+        return found.f_bavail * found.f_frsize < _ROOM
+    return False
 
 
 def _is_sound(kind: object, key: object, data: object) -> bool:

@@ -12,7 +12,7 @@ ends. The one on the directory itself holds even where somebody removed LOCK to 
 VERSION keeps an older smapd off newer data. Without it the names in the directory decide whether it
 is one of ours, so that a file lost by a file system check does not stop a plant. One that is there
 and says something else is somebody else's, or damaged: a damaged one is written again only where
-the files beside it show their format.
+the files beside it show their format, or where a single bit is wrong.
 """
 
 from __future__ import annotations
@@ -32,14 +32,20 @@ from smapd.errors import DataDirInUse, DataDirUnusable, SmapError
 from .daemon import DAEMON_FILE, Daemon, DaemonFile, is_still
 
 FORMAT: Final = 1
-"""The newest format of a data directory that this smapd reads, and the one it writes."""
+"""The newest format of a data directory that this smapd reads, and the one it writes.
+
+The one after 1 is 2: a number that one flipped bit makes of an older one (3, 5, 9) is never used.
+"""
+
+FULL_HINT: Final = "Make room there, or name a directory on another disk with --data-dir."
 
 LOCK_FILE: Final = "LOCK"
 VERSION_FILE: Final = "VERSION"
 
+_CONTENT: Final = b"smapd data %d\n"
 _VERSION = re.compile(rb"smapd data (\d{1,9})\s*")
 _OURS = re.compile(
-    r"(LOCK|VERSION|daemon\.json|(history|control)\.db(-wal|-shm|-journal)?|control\.copy"
+    r"(LOCK|VERSION|daemon\.json|(history|control|desired)\.db(-wal|-shm|-journal)?|control\.copy"
     r"|readings|events|audit|log|blobs|backups|quarantine)(\.new)?"
 )
 _DEFINITIONS = re.compile(r"control\.(db|db-wal|copy)")
@@ -47,6 +53,7 @@ _SEGMENT = re.compile(rb"SMJ([1-9])")
 _SEGMENT_AT: Final = 68  # SQLite's application id, as a segment of the readings has it
 _TABLE: Final = b"CREATE TABLE def(kind TEXT, key TEXT"
 _MOST_LOOKED_AT: Final = 64 * 1024
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _IGNORED = frozenset({"lost+found", ".snapshot"})  # what a fresh mount may hold
 
 
@@ -104,7 +111,7 @@ class DataDir:
             self.write_daemon(Daemon(os.getpid(), "", __version__))
         except OSError as e:
             self.close()
-            raise self._unusable(_reason(e)) from e
+            raise self._unusable(_reason(e), e) from e
         except SmapError:
             self.close()
             raise
@@ -153,7 +160,7 @@ class DataDir:
         try:
             written = DaemonFile.write(self.path, daemon)
         except OSError as e:
-            raise self._unusable(f"{DAEMON_FILE}: {_reason(e)}") from e
+            raise self._unusable(f"{DAEMON_FILE}: {_reason(e)}", e) from e
         if self._daemon is not None:
             self._daemon.release()
         self._daemon = written
@@ -173,7 +180,7 @@ class DataDir:
     def _read_version(self) -> int | None:
         """The format it has, None if VERSION is to be written; ``notes`` says if it had one."""
         found = self._read(VERSION_FILE, 64)
-        match = _VERSION.fullmatch(found or b"")
+        match = None if _is_one_bit_off(found) else _VERSION.fullmatch(found or b"")
         if match is None:
             foreign = sorted(
                 name
@@ -202,6 +209,11 @@ class DataDir:
             self.notes.append(
                 f"data directory {self.path}: {VERSION_FILE} {what} and is written again; the "
                 f"files beside it have format {shown}."
+            )
+        elif _is_one_bit_off(found):
+            self.notes.append(
+                f"data directory {self.path}: {VERSION_FILE} {what}, by one bit, and is written "
+                "again."
             )
         elif found is not None:
             raise DataDirUnusable(
@@ -282,7 +294,7 @@ class DataDir:
         new = self.path / (VERSION_FILE + ".new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         with open(os.open(new, flags, 0o600), "wb") as f:
-            f.write(b"smapd data %d\n" % FORMAT)
+            f.write(_CONTENT % FORMAT)
             f.flush()
             os.fsync(f.fileno())
         os.rename(new, self.path / VERSION_FILE)
@@ -296,14 +308,25 @@ class DataDir:
             hint="Run that newer smapd, or name another directory with --data-dir.",
         )
 
-    def _unusable(self, why: str) -> DataDirUnusable:
-        return DataDirUnusable(f"data directory {self.path}: {why}.")
+    def _unusable(self, why: str, error: OSError | None = None) -> DataDirUnusable:
+        hint = FULL_HINT if error is not None and error.errno in _FULL else ""
+        return DataDirUnusable(f"data directory {self.path}: {why}.", hint=hint)
+
+
+def _is_one_bit_off(found: bytes | None) -> bool:
+    """Whether a flipped bit alone makes it differ from what is written here."""
+    ours = _CONTENT % FORMAT
+    if found is None or len(found) != len(ours):
+        return False
+    return sum((a ^ b).bit_count() for a, b in zip(found, ours, strict=True)) == 1
 
 
 def _is_damage(found: bytes) -> bool:
     """Whether this was ours once: what others write in such a file is a line of plain text."""
     text = found.strip()
-    return not text or text.startswith(b"smapd") or not text.isascii() or not _is_plain(text)
+    if not text or text.startswith(b"smapd") or _is_one_bit_off(found):
+        return True
+    return not text.isascii() or not _is_plain(text)
 
 
 def _is_plain(text: bytes) -> bool:

@@ -251,7 +251,8 @@ class Delivery:
         if self._owed <= 0:
             if self._is_too_soon(now_s):
                 return None
-            self._owed = self.cursor.waiting()
+            if options.min_period_s:  # to count what waits is to look at each stream
+                self._owed = self.cursor.waiting()
         while not self._is_stopped:
             limit = self._limit(now_s)
             if self._hunt is not None and self._hunt.suspects:

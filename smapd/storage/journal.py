@@ -29,7 +29,6 @@ from smapd.interfaces import (
 )
 from smapd.values import (
     Batch,
-    Entry,
     Gap,
     Json,
     Limits,
@@ -39,10 +38,11 @@ from smapd.values import (
 )
 
 from .cursors import Cursor
-from .packing import Numbers, pack_entries
+from .packing import Numbers, pack_batches
+from .parts import Opened, Work
 from .rows import Packed, RowGap, pack
 from .settings import Settings
-from .store import Opened, Store, Work
+from .store import Store
 
 POOL: Final = "disk-readings"
 """The pool of one thread that everything here runs on."""
@@ -84,7 +84,9 @@ class Readings:
         thread. ``record``: keep them there; on the disk's thread, seldom. ``took``: is told how
         long each commit took, those that failed too; on the disk's thread."""
         self.settings = settings if settings is not None else Settings()
-        self.store = Store(directory, quarantine, self.settings, clock.wall_ms)
+        self.store = Store(
+            directory, quarantine, self.settings, clock.wall_ms, seconds=clock.seconds
+        )
         self.newest = Position(1, 0)
         self.taken = 0
         self.committed = 0
@@ -95,7 +97,7 @@ class Readings:
         self._backoff, self._faults = backoff, faults
         self._highest, self._record, self._took = highest, record, took
         self._numbers = Numbers()
-        self._loose: list[Entry] = []
+        self._loose: list[Batch] = []
         self._loose_count = 0
         self._packed: deque[tuple[Packed, list[RowGap]]] = deque()
         self._packed_bytes = self._packed_count = 0
@@ -245,7 +247,7 @@ class Readings:
         count = batch.count
         if not count:
             return
-        self._loose.extend(batch.entries)
+        self._loose.append(batch)
         self._loose_count += count
         self.taken += count
         if self._work is not None:
@@ -264,8 +266,8 @@ class Readings:
 
     def _pack(self) -> None:
         is_hurried = self._loose_count >= self.settings.commit_readings
-        entries, self._loose, self._loose_count = self._loose, [], 0
-        for packed, gaps in pack_entries(entries, self._numbers, is_hurried):
+        batches, self._loose, self._loose_count = self._loose, [], 0
+        for packed, gaps in pack_batches(batches, self._numbers, is_hurried):
             self._packed.append((packed, gaps))
             self._packed_bytes += packed.size
             self._packed_count += packed.count
@@ -567,6 +569,19 @@ class Readings:
             if at is None:
                 return found, gaps
 
+    def waiting(self, name: str) -> tuple[int, int]:
+        """Of a cursor: (readings that wait within its limits, those that wait beyond them).
+
+        Where it takes all streams, and no more wait than one stream may have, that is one number;
+        else each stream is looked at.
+        """
+        place = self.store.places.get(name)
+        if place is not None and place.base is not None and place.selects is None:
+            left, most = self.store.taken - place.base_all, place.limits.max_readings
+            if most is None or left <= most:
+                return max(left, 0), 0
+        return self.store.waiting(name)
+
     def status(self) -> Json:
         """What ``/status`` shows."""
         store = self.store
@@ -578,6 +593,7 @@ class Readings:
             + self._packed_count
             + (_count(self._work) if self._work is not None else 0),
             "uncommitted_bytes": self._packed_bytes,
+            "lost_uncommitted": self.lost_uncommitted,
             "commits": store.commits,
             "written_bytes": store.written_bytes,
             "segments": len(store.segments),
@@ -589,10 +605,11 @@ class Readings:
             "cursors": {
                 cursor.name: {
                     "flush": cursor.position.flush,
-                    "waiting": cursor.waiting(),
-                    "overdue": cursor.overdue(),
+                    "waiting": within,
+                    "overdue": beyond,
                 }
                 for cursor in self._cursors.values()
+                for within, beyond in (self.waiting(cursor.name),)
             },
         }
 

@@ -7,12 +7,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from smapd.interfaces import ITimeseries
-from smapd.values import GOOD, Block, Entry, Quality, Reading, Value
+from smapd.values import GOOD, Batch, Block, Entry, Plain, Quality, Reading
 
 from .rows import Columns, Packed, RowGap, Singles, pack
 
-ROW_READINGS: Final = 20_000
-FEW: Final = 16
+ROW_READINGS: Final = 10_000
+"""What one body takes: a row is not read twice because its readings go out in two."""
+
+FEW: Final = 8
 """Readings of a stream in one row up to which grouping them costs more time than it is worth."""
 
 
@@ -84,64 +86,90 @@ class Numbers:
             self._fresh.setdefault(number, (UUID(uuid), path, next_seq))
 
 
-def pack_entries(
-    entries: Sequence[Entry], numbers: Numbers, is_hurried: bool = False
+def pack_batches(
+    batches: Sequence[Batch], numbers: Numbers, is_hurried: bool = False
 ) -> list[tuple[Packed, list[RowGap]]]:
-    """Rows of these entries, in order, each with the gaps noticed before its readings.
+    """Rows of these batches, each with the gaps noticed before its readings.
 
-    Hurried, the readings of one stream are not always put together: that costs bytes, and spares
-    two thirds of the time where each stream has few.
+    Each stream's readings are in their order. Hurried, the readings of one stream are not always
+    put together: that costs bytes, and spares two thirds of the time where each stream has few.
     """
-    rows = []
-    for part in _parts(entries):
-        rows.append(_row(part, numbers, is_hurried))
-    return rows
+    plain, entries = _together(batches)
+    count = len(plain.streams)
+    if count <= ROW_READINGS:
+        parts = _parts(entries, ROW_READINGS - count)
+        rows = [_row(plain, parts[0] if parts else [], numbers, is_hurried)] if count else []
+        rest_parts = parts[1:] if count else parts
+    else:
+        rows = [
+            _row(_stretch(plain, at), [], numbers, is_hurried)
+            for at in range(0, count, ROW_READINGS)
+        ]
+        rest_parts = _parts(entries)
+    nothing = Plain([], [], [], [])
+    return rows + [_row(nothing, part, numbers, is_hurried) for part in rest_parts]
 
 
-def _parts(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Cut them so that no row has more than ROW_READINGS readings."""
-    if len(entries) <= ROW_READINGS and not any(type(e) is Block for _, e in entries):
-        return [list(entries)]
+def _together(batches: Sequence[Batch]) -> tuple[Plain, list[Entry]]:
+    """What of all batches stands in columns, and the entries of streams of which not all can."""
+    odd: set[ITimeseries] = set()
+    for batch in batches:
+        odd |= batch.odd()
+    if len(batches) == 1:
+        return batches[0].split(odd)
+    plain = Plain([], [], [], [])
+    entries: list[Entry] = []
+    streams, ms, values, seqs = plain
+    for batch in batches:
+        part, rest = batch.split(odd)
+        streams += part.streams
+        ms += part.ms
+        values += part.values
+        seqs += part.seqs
+        entries += rest
+    return plain, entries
+
+
+def _stretch(plain: Plain, at: int) -> Plain:
+    """A row's worth."""
+    end = at + ROW_READINGS
+    streams, ms, values, seqs = plain
+    return Plain(streams[at:end], ms[at:end], values[at:end], seqs[at:end])
+
+
+def _parts(entries: Sequence[Entry], room: int = ROW_READINGS) -> list[list[Entry]]:
+    """Cut them so that no row has more than ROW_READINGS readings, and the first at most ``room``.
+
+    Empty if there are none; the first part is empty where there is no room.
+    """
     parts: list[list[Entry]] = []
     part: list[Entry] = []
-    room = ROW_READINGS
     for stream, entry in entries:
-        if isinstance(entry, Block):
-            at, size = 0, len(entry.ms)
-            while at < size:
-                n = min(room, size - at)
-                piece = (
-                    entry
-                    if n == size
-                    else Block(
-                        entry.ms[at : at + n],
-                        entry.values[at : at + n],
-                        entry.quality,
-                        entry.seq + at,
-                    )
-                )
-                part.append((stream, piece))
-                at += n
-                room -= n
-                if room <= 0:
-                    parts.append(part)
-                    part, room = [], ROW_READINGS
-        else:
-            part.append((stream, entry))
-            room -= 1
+        at, size = 0, len(entry.ms) if isinstance(entry, Block) else 1
+        while at < size:
             if room <= 0:
                 parts.append(part)
                 part, room = [], ROW_READINGS
+            n = min(room, size - at)
+            part.append((stream, entry if n == size else _piece(entry, at, n)))
+            at += n
+            room -= n
     if part:
         parts.append(part)
     return parts
 
 
+def _piece(block: Any, at: int, size: int) -> Block:
+    ms, values, quality, seq = block
+    return Block(ms[at : at + size], values[at : at + size], quality, seq + at)
+
+
 def _row(
-    entries: Sequence[Entry], numbers: Numbers, is_hurried: bool
+    plain: Plain, entries: Sequence[Entry], numbers: Numbers, is_hurried: bool
 ) -> tuple[Packed, list[RowGap]]:
-    if is_hurried and (packed := _plain_row(entries, numbers)) is not None:
-        return packed
+    """One row of good readings in columns, and of the entries of other streams."""
+    gaps: list[RowGap] = []
+    singles, runs = _of_plain(plain, numbers, gaps, is_hurried)
     groups: dict[ITimeseries, list[Reading | Block]] = {}
     for stream, entry in entries:
         group = groups.get(stream)
@@ -149,54 +177,73 @@ def _row(
             groups[stream] = [entry]
         else:
             group.append(entry)
-    expected, known = numbers.expected, numbers._by_stream
-    singles: list[tuple[int, int, int, Value]] = []
-    runs: list[Columns] = []
-    gaps: list[RowGap] = []
+    expected = numbers.expected
     for stream, group in groups.items():
-        number = known.get(stream)
-        if number is None:
-            number = numbers.of(stream)
-        first = group[0]
-        if len(group) == 1 and first.__class__ is Reading:
-            ms, value, quality, seq, seqno = first
-            assert seq is not None
-            if quality == GOOD and seqno is None:
-                if seq != expected[number]:
-                    _missing(gaps, number, expected[number], seq, ms)
-                expected[number] = seq + 1
-                singles.append((number, seq, ms, value))
-                continue
-        for columns in _columns(number, group):
+        number = numbers.of(stream)
+        made = _columns(number, group)
+        for columns in made:
             seq = columns.first_seq
             if seq != expected[number]:
                 _missing(gaps, number, expected[number], seq, columns.ms[0])
             expected[number] = seq + len(columns.ms)
-            runs.append(columns)
-    lists = [list(column) for column in zip(*singles, strict=True)]
-    return pack(Singles(*lists) if lists else None, runs), gaps
+        only = made[0]
+        if len(made) == len(only.ms) == 1 and only.quality is None and only.seqnos is None:
+            singles.put(number, only.first_seq, only.ms[0], only.values[0])
+        else:
+            runs += made
+    return pack(singles, runs), gaps
 
 
-def _plain_row(entries: Sequence[Entry], numbers: Numbers) -> tuple[Packed, list[RowGap]] | None:
-    """The row of readings that are all good, few of each stream, in columns as they came."""
-    streams, readings = zip(*entries, strict=True)
-    count = len(readings)
-    if count > FEW * len(set(streams)) or set(map(type, readings)) != {Reading}:
-        return None
-    ms, values, qualities, seqs, seqnos = zip(*readings, strict=True)
-    if qualities.count(GOOD) != count or seqnos.count(None) != count:
-        return None
+def _of_plain(
+    plain: Plain, numbers: Numbers, gaps: list[RowGap], is_hurried: bool
+) -> tuple[Singles, list[Columns]]:
+    """What a row takes of these; notes what is missing before them in ``gaps``."""
+    streams, ms, values, seqs = plain
     known, expected = numbers._by_stream, numbers.expected
     try:
-        which = [known[stream] for stream in streams]
+        which = list(map(known.__getitem__, streams))
     except KeyError:
         which = [numbers.of(stream) for stream in streams]
-    gaps: list[RowGap] = []
-    for number, seq in zip(which, seqs, strict=True):
-        if expected[number] != seq:
-            _missing(gaps, number, expected[number], seq, ms[0])
+    count, distinct = len(which), len(set(which))
+    if distinct == count and list(map(expected.__getitem__, which)) == seqs:
+        expected.update(zip(which, [seq + 1 for seq in seqs], strict=True))
+    elif distinct == count or (is_hurried and count <= FEW * distinct):
+        for number, seq, at in zip(which, seqs, ms, strict=True):
+            if expected[number] != seq:
+                _missing(gaps, number, expected[number], seq, at)
+            expected[number] = seq + 1
+    else:
+        return _grouped(which, plain, expected, gaps)
+    return Singles(which, seqs[:], ms[:], values[:]), []
+
+
+def _grouped(
+    which: list[int], plain: Plain, expected: dict[int, int], gaps: list[RowGap]
+) -> tuple[Singles, list[Columns]]:
+    """The readings of each stream put together, cut where a seq is missing."""
+    made: list[Columns] = []
+    opened: dict[int, Columns] = {}
+    torn: set[int] = set()
+    for number, at, value, seq in zip(which, plain.ms, plain.values, plain.seqs, strict=True):
+        run = opened.get(number)
+        if run is None or expected[number] != seq:
+            if run is not None:
+                torn.add(number)
+            if expected[number] != seq:
+                _missing(gaps, number, expected[number], seq, at)
+            run = opened[number] = Columns(number, seq, [], [])
+            made.append(run)
+        run.ms.append(at)  # type: ignore[attr-defined]  # the lists are ours
+        run.values.append(value)  # type: ignore[attr-defined]
         expected[number] = seq + 1
-    return pack(Singles(which, list(seqs), list(ms), list(values)), []), gaps
+    singles = Singles([], [], [], [])
+    runs: list[Columns] = []
+    for run in made:
+        if len(run.ms) == 1 and run.number not in torn:
+            singles.put(run.number, run.first_seq, run.ms[0], run.values[0])
+        else:
+            runs.append(run)
+    return singles, runs
 
 
 def _missing(gaps: list[RowGap], number: int, expected: int, seq: int, ms: int) -> None:

@@ -23,13 +23,12 @@ from typing import Any, Final
 
 from smapd.values import Position
 
-from .rows import FIXED, MAGIC, Damaged, Data, Head, RowGap, unpack_small
+from .rows import FIXED, MAGIC, Damaged, Head, RowGap, unpack_small
 from .segments import ABOUT, APPLICATION, CURSOR, GAP, PAGE, STREAM
 
 _WAL_HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}
-_FRAME_SIZE: Final = _FRAME.size + PAGE
 
 
 @dataclass(slots=True)
@@ -59,7 +58,7 @@ class Wal:
 
 @dataclass(slots=True)
 class Found:
-    """What was sound. ``rows``: by flush number; ``heads``: of rows whose data is lost."""
+    """What was sound. ``rows``: by flush number; ``heads``: also of rows whose data is lost."""
 
     rows: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     heads: dict[int, Head] = field(default_factory=dict)
@@ -69,8 +68,11 @@ class Found:
     about: tuple[int, int] | None = None
 
 
-def is_header_sound(path: Path) -> bool:
-    """Whether the first page begins as we write it: SQLite would believe what it finds there."""
+def is_header_sound(path: Path, has_log: bool = False) -> bool:
+    """Whether the first page begins as we write it: SQLite would believe what it finds there.
+
+    ``has_log``: the last page may be there in part, since it comes again from the log.
+    """
     with open(path, "rb") as f:
         head = f.read(100)
     return (
@@ -80,12 +82,12 @@ def is_header_sound(path: Path) -> bool:
         and head[56:60] == b"\x00\x00\x00\x01"
         and head[68:72] == APPLICATION.to_bytes(4)
         and not any(head[72:92])
-        and path.stat().st_size % PAGE == 0
+        and (has_log or path.stat().st_size % PAGE == 0)
     )
 
 
-def read_wal(path: Path) -> Wal:
-    """Check the log of a segment; an empty one if there is none."""
+def read_wal(path: Path, page_size: int = PAGE) -> Wal:
+    """Check the log of a segment, or of another file of SQLite; an empty one if there is none."""
     try:
         data = path.with_name(path.name + "-wal").read_bytes()
     except FileNotFoundError:
@@ -96,14 +98,15 @@ def read_wal(path: Path) -> Wal:
     header = _WAL_HEADER.unpack_from(data)
     order = _WAL_MAGICS.get(header[0])
     sums = _sums(order or "<", data[:24], (0, 0))
-    is_sound = order is not None and sums == header[6:8] and header[2] == PAGE
+    is_sound = order is not None and sums == header[6:8] and header[2] == page_size
+    frame_size = _FRAME.size + page_size
     salts = header[4:6]
     # A damaged header hides the salts; those of the first frame are the same.
-    if not is_sound and len(data) >= _WAL_HEADER.size + _FRAME_SIZE:
+    if not is_sound and len(data) >= _WAL_HEADER.size + frame_size:
         salts = _FRAME.unpack_from(data, _WAL_HEADER.size)[2:4]
-    for at in range(_WAL_HEADER.size, len(data) - _FRAME_SIZE + 1, _FRAME_SIZE):
+    for at in range(_WAL_HEADER.size, len(data) - frame_size + 1, frame_size):
         number, _commit, salt1, salt2, sum1, sum2 = _FRAME.unpack_from(data, at)
-        page = data[at + _FRAME.size : at + _FRAME_SIZE]
+        page = data[at + _FRAME.size : at + frame_size]
         if is_sound:
             sums = _sums(order or "<", data[at : at + 8], sums)
             sums = _sums(order or "<", page, sums)
@@ -134,8 +137,6 @@ def scan(path: Path, wal: Wal) -> Found:
                 if _row(page, at, fetch, newest, found):
                     break
             at = page.find(MAGIC, at + 1)
-    for flush in found.rows:
-        found.heads.pop(flush, None)
     return found
 
 
@@ -180,11 +181,10 @@ def _row(page: bytes, at: int, fetch: Any, newest: bool, found: Found) -> bool:
     except Damaged:
         return False
     found.heads[flush] = checked
-    for stream in checked.streams():
-        found.streams.setdefault(stream[0], stream)
-    try:
-        Data(checked, data)
-    except (Damaged, ValueError, zlib.error):
+    if checked.has_gaps:
+        for stream in checked.streams():
+            found.streams.setdefault(stream[0], stream)
+    if len(data) != checked.data_size or zlib.crc32(data) != checked.data_crc:
         return False
     found.rows[flush] = (head, data)
     return True

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from itertools import compress, islice
+from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import Any, Final
 from uuid import UUID
 
-from smapd.values import Gap, JournalBatch, Position, Quality, Run, Value
+from smapd.values import Gap, JournalBatch, OneEach, Position, Quality, Run, Value
 
 from .rows import Data, Head, RowGap
 
 NO_LIMIT = 2**62
+
+LARGE: Final = 5_000
+"""A read of so many readings that is half full ends before a row that would have to be cut: to
+unpack it twice costs more than a shorter body does."""
 
 
 class Names:
@@ -21,6 +26,14 @@ class Names:
         """``streams``: number to (uuid, path); may grow."""
         self._streams = streams
         self._uuids: dict[int, UUID] = {}
+        self._last: OneEach | None = None
+
+    def shared(self, each: OneEach) -> OneEach:
+        """The one that was read last if it is like this, and else this: cursors that keep pace are
+        given the same."""
+        if self._last is None or not self._last.is_like(each):
+            self._last = each
+        return self._last
 
     def of(self, number: int) -> tuple[UUID, str]:
         """The stream's uuid and path; the nil uuid if nothing knows it any more."""
@@ -32,21 +45,19 @@ class Names:
             found = self._uuids[number] = UUID(uuid)
         return found, path
 
+    def all_of(self, numbers: Sequence[int]) -> tuple[list[UUID], list[str]]:
+        """As `of`, for each; in two columns."""
+        try:
+            uuids = list(map(self._uuids.__getitem__, numbers))
+            return uuids, [path for _, path in map(self._streams.__getitem__, numbers)]
+        except KeyError:  # not all were asked for before
+            found = [self.of(number) for number in numbers]
+            return [uuid for uuid, _ in found], [path for _, path in found]
+
     def gap(self, gap: RowGap) -> Gap:
         """The gap with its stream's names."""
         uuid, path = self.of(gap.number)
         return Gap(uuid, path, *gap[1:])
-
-
-class _Building:
-    """A run that grows over rows."""
-
-    __slots__ = ("first", "ms", "number", "quality", "seqnos", "values")
-
-    def __init__(self, number: int, first: int, ms: list[int], values: list[Value]) -> None:
-        self.number, self.first, self.ms, self.values = number, first, ms, values
-        self.quality: list[Quality | None] | None = None
-        self.seqnos: list[int | None] | None = None
 
 
 class Window:
@@ -87,8 +98,11 @@ class Window:
         self._left: dict[int, int] = {}
         self._scan_left = scan_bytes
         self._counting = counting
-        self._runs: list[_Building] = []
-        self._open: dict[int, _Building] = {}
+        self._each: list[tuple[list[int], Sequence[int], list[int], list[Value]]] = []
+        """Rows of one reading a stream, all of different streams, as long as there is no other."""
+        self._each_numbers: set[int] = set()
+        self._runs: list[Run] = []  # their lists grow from row to row
+        self._open: dict[int, int] = {}
 
     def take(self, head: Head, data: bytes | None) -> bool:
         """Take in the next row; False if no more are wanted. ``data`` may be None if counting.
@@ -99,6 +113,12 @@ class Window:
         if flush > until.flush or (flush == until.flush and until.offset == 0):
             return False
         if self.count >= self._limit or self.size >= self._limit_bytes:
+            return False
+        if (
+            self._limit >= LARGE
+            and 2 * self.count >= self._limit
+            and self.count + head.count > self._limit
+        ):
             return False
         low = self.first.offset if flush == self.first.flush else 0
         high = min(until.offset, head.count) if flush == until.flush else head.count
@@ -123,12 +143,8 @@ class Window:
     def batch(self, told: list[RowGap]) -> JournalBatch:
         """What was taken; ``told``: gaps noted for this cursor before."""
         names = self._names
-        runs = [
-            Run(uuid, run.number, run.first, run.ms, run.values, run.quality, run.seqnos, path)
-            for run in self._runs
-            for uuid, path in (names.of(run.number),)
-        ]
         gaps = [names.gap(gap) for gap in told + self.gaps]
+        runs = self._one_each() if self._each else self._runs
         return JournalBatch(runs, gaps, self.count, self.first, self.end, self.size)
 
     def _count(self, head: Head, low: int, high: int) -> None:
@@ -153,17 +169,24 @@ class Window:
 
     def _read(self, head: Head, raw: bytes, low: int, high: int) -> int | None:
         """Take the row's readings; where it was cut for the limit, else None."""
+        data: Data | None = None
+        notes = None
         if (
-            self._skip is None
-            and len(head.numbers) == head.count > 0
+            len(head.numbers) == head.count > 0
             and (self._oldest_ms is None or head.t_first >= self._oldest_ms)
             and len(raw) <= self._limit_bytes
         ):
-            columns = Data(head, raw)
-            if columns.notes() is None:
-                return self._read_singles(head, columns, low, high, len(raw))
-        data: Data | None = None
-        notes = None
+            data = Data(head, raw)
+            notes = data.notes()
+            if notes is None:
+                numbers = head.numbers[low:high].tolist()
+                picked = None if self._selects is None else list(map(self._selects, numbers))
+                if picked is not None:
+                    numbers = list(compress(numbers, picked))
+                if self._skip is None or max(map(self._skip, numbers), default=0) <= 0:
+                    return self._read_singles(head, data, low, high, len(raw), numbers, picked)
+        if head.count:
+            self._look_at_each()
         selects, skip = self._selects, self._skip
         oldest_ms = self._oldest_ms
         if oldest_ms is not None and head.t_first >= oldest_ms:
@@ -212,45 +235,86 @@ class Window:
             self._scan_left -= len(raw)
         return cut
 
-    def _read_singles(self, head: Head, data: Data, low: int, high: int, size: int) -> int | None:
-        """`_read` for a row of runs of one reading, nothing of which is left out."""
-        selects, opened, runs = self._selects, self._open, self._runs
-        numbers = head.numbers[low:high].tolist()
-        each = zip(
-            numbers, head.firsts[low:high], data.ms[low:high], data.values[low:high], strict=True
-        )
+    def _read_singles(
+        self,
+        head: Head,
+        data: Data,
+        low: int,
+        high: int,
+        size: int,
+        numbers: list[int],
+        picked: list[bool] | None,
+    ) -> int | None:
+        """`_read` for a row of runs of one reading, nothing of which is left out.
+
+        ``numbers``: of those between ``low`` and ``high`` that are selected; ``picked``: which.
+        """
+        columns: list[Any] = [head.firsts[low:high], data.ms[low:high], data.values[low:high]]
+        if picked is not None:
+            columns = [list(compress(column, picked)) for column in columns]
         room = self._limit - self.count
         cut = None
-        if selects is not None:
-            picked = [selects(number) for number in numbers]
-            numbers = list(compress(numbers, picked))
-            if len(numbers) > room:
-                places = list(compress(range(low, high), picked))
-                cut = places[room]
-            each = compress(each, picked)  # type: ignore[assignment]
-        elif len(numbers) > room:
+        if len(numbers) > room:
             cut = low + room
-        for number, seq, ms, value in islice(each, room):
-            run = opened.get(number)
-            if (
-                run is not None
-                and run.first + len(run.ms) == seq
-                and run.quality is None
-                and run.seqnos is None
-            ):
-                run.ms.append(ms)
-                run.values.append(value)
-            else:
-                run = opened[number] = _Building(number, seq, [ms], [value])
-                runs.append(run)
-        taken = min(len(numbers), room)
-        self.counts.update(numbers[:taken])
+            if picked is not None:
+                cut = list(compress(range(low, high), picked))[room]
+            numbers = numbers[:room]
+            columns = [column[:room] for column in columns]
+        row = (numbers, *columns)
+        if not self._runs and self._is_of_others(numbers):
+            self._each.append(row)
+        else:
+            self._look_at_each()
+            self._go_on(*row)
+        self.counts.update(numbers)
+        taken = len(numbers)
         self.count += taken
         if taken:
             self.size += size * taken // head.count
         else:
             self._scan_left -= size
         return cut
+
+    def _is_of_others(self, numbers: list[int]) -> bool:
+        """Whether these are all different, and none is in ``_each``; now they all are."""
+        before, known = len(self._each_numbers), self._each_numbers
+        fresh = set(numbers)
+        if len(fresh) < len(numbers) or not known.isdisjoint(fresh):
+            return False
+        self._each_numbers = known | fresh if before else fresh
+        return bool(numbers)
+
+    def _one_each(self) -> OneEach:
+        numbers, firsts, ms, values = self._each[0]
+        seqs = list(firsts)
+        for more in self._each[1:]:
+            numbers, ms, values = numbers + more[0], ms + more[2], values + more[3]
+            seqs.extend(more[1])
+        uuids, paths = self._names.all_of(numbers)
+        return self._names.shared(OneEach(uuids, numbers, seqs, ms, values, paths))
+
+    def _look_at_each(self) -> None:
+        """What comes next is no row of that kind: from now on there are runs."""
+        each, self._each = self._each, []
+        for row in each:
+            self._go_on(*row)
+
+    def _go_on(
+        self, numbers: list[int], firsts: Sequence[int], ms: list[int], values: list[Value]
+    ) -> None:
+        """One reading more for each of these."""
+        opened, runs, names = self._open, self._runs, self._names
+        for number, seq, at, value in zip(numbers, firsts, ms, values, strict=True):
+            place = opened.get(number)
+            if place is not None:
+                _, _, first, run_ms, run_values, quality, seqnos, _ = runs[place]
+                if first + len(run_ms) == seq and quality is None and seqnos is None:
+                    run_ms.append(at)
+                    run_values.append(value)
+                    continue
+            uuid, path = names.of(number)
+            opened[number] = len(runs)
+            runs.append(Run(uuid, number, seq, [at], [value], None, None, path))
 
     def _add(
         self,
@@ -262,32 +326,28 @@ class Window:
         notes: tuple[list[Quality | None], list[int | None]] | None,
     ) -> None:
         seq = shift + a
-        run = self._open.get(number)
-        if run is None or run.first + len(run.ms) != seq:
-            run = _Building(number, seq, data.ms[a:b], data.values[a:b])
+        self.count += b - a
+        self.counts[number] += b - a
+        place = self._open.get(number)
+        run = None if place is None else self._runs[place]
+        if place is None or run is None or run.first_seq + len(run.ms) != seq:
+            uuid, path = self._names.of(number)
+            place = self._open[number] = len(self._runs)
+            run = Run(uuid, number, seq, data.ms[a:b], data.values[a:b], None, None, path)
             self._runs.append(run)
-            self._open[number] = run
             old = 0
         else:
             old = len(run.ms)
-            run.ms += data.ms[a:b]
-            run.values += data.values[a:b]
-        if notes is not None or run.quality is not None:
-            quality: list[Quality | None]
-            quality = notes[0][a:b] if notes is not None else [None] * (b - a)
-            if run.quality is not None:
-                run.quality += quality
-            elif any(q is not None for q in quality):
-                run.quality = [*[None] * old, *quality]
-        if notes is not None or run.seqnos is not None:
-            seqnos: list[int | None]
-            seqnos = notes[1][a:b] if notes is not None else [None] * (b - a)
-            if run.seqnos is not None:
-                run.seqnos += seqnos
-            elif any(n is not None for n in seqnos):
-                run.seqnos = [*[None] * old, *seqnos]
-        self.count += b - a
-        self.counts[number] += b - a
+            run.ms.extend(data.ms[a:b])
+            run.values.extend(data.values[a:b])
+        if notes is not None or run.quality is not None or run.seqnos is not None:
+            nothing = [None] * (b - a)
+            quality, seqnos = (
+                (notes[0][a:b], notes[1][a:b]) if notes is not None else (nothing,) * 2
+            )
+            self._runs[place] = run._replace(
+                quality=_grown(run.quality, old, quality), seqnos=_grown(run.seqnos, old, seqnos)
+            )
 
     def _add_young(
         self,
@@ -341,3 +401,12 @@ def gaps_of(window: Window, why: str) -> list[RowGap]:
         for number, span in window.spans.items()
     ]
     return window.gaps + lost
+
+
+def _grown(column: list[Any] | None, old: int, more: Sequence[Any]) -> list[Any] | None:
+    """A column that is None as long as all in it are; ``old``: how long it is."""
+    if column is not None:
+        column.extend(more)
+    elif any(one is not None for one in more):
+        column = [*[None] * old, *more]
+    return column

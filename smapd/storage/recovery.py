@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import add
 from pathlib import Path
 from typing import Final
 
@@ -111,14 +112,16 @@ def open_newest(path: Path, wal: Wal | None = None) -> Segment:
     :raises Damaged: if its header or log is not sound; SQLite has not touched it then.
     :raises sqlite3.DatabaseError: if SQLite finds it damaged.
     """
-    if not is_header_sound(path):
+    wal = wal if wal is not None else read_wal(path)
+    if not is_header_sound(path, bool(wal.pages)):
         raise Damaged(f"{path.name} does not begin as a segment does")
-    if (wal if wal is not None else read_wal(path)).suspect:
+    if wal.suspect:
         raise Damaged(f"{path.name} has a log that breaks off in the middle")
     segment = Segment(path, writable=True)
     try:
         segment.about()
         list(segment.cursors())  # reads what SQLite has not looked at yet
+        segment.begin_log()
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             segment.close()
@@ -134,9 +137,8 @@ def mend(path: Path, quarantine: Path, around: Around) -> Mended:
     if around.first is not None:
         first, before = around.first, around.before
     elif first is None:
-        known = {flush: Head(row[0]) for flush, row in found.rows.items()} | found.heads
-        first = min(known, default=1)
-        before = known[first].before if known else 0
+        first = min(found.heads, default=1)
+        before = found.heads[first].before if found.heads else 0
     last = _last(found, around, first)
     streams = {**around.streams, **found.streams}
     for number, seq in around.nexts.items():
@@ -186,7 +188,7 @@ def _last(found: Found, around: Around, first: int) -> int:
     """The last flush there was, as far as anything knows."""
     if around.last is not None:
         return around.last
-    known = [*found.rows, *found.heads, first - 1]
+    known = [*found.heads, first - 1]
     known += [at.flush - (at.offset == 0) for _, at, _ in found.cursors.values()]
     return max(known)
 
@@ -209,9 +211,13 @@ def _rebuild(
     holes: list[int] = []
     at_ms = 0
     for flush in range(first, last + 1):
-        row = found.rows.get(flush)
-        head = Head(row[0]) if row is not None else found.heads.get(flush)
-        if head is not None and any(seq < nexts.get(n, 0) for n, seq, _ in head.runs()):
+        row, head = found.rows.get(flush), found.heads.get(flush)
+        is_dense = head is not None and _is_dense(head, nexts)
+        if (
+            head is not None
+            and not is_dense
+            and any(seq < nexts.get(n, 0) for n, seq, _ in head.runs())
+        ):
             head = row = None  # from a commit that was undone: its readings came again
         if head is not None and head.count:
             at_ms = head.t_first
@@ -226,6 +232,10 @@ def _rebuild(
                 nexts[gap.number] = max(nexts.get(gap.number, 0), gap.to_seq + 1)
             if row is None:
                 gaps[flush].append(gap)
+        if is_dense and row is not None:
+            nexts.update(zip(head.numbers, map(add, head.firsts, head.counts), strict=True))
+            sound[flush] = head
+            continue
         for number, seq, count in head.runs():
             _hole(gaps, holes, nexts, number, seq, at_ms)
             nexts[number] = seq + count
@@ -248,6 +258,14 @@ def _rebuild(
             rows.append(empty.seal(flush, total, gaps[flush]))
     lost = sum(g.count for flush in holes for g in gaps[flush] if g.why == "damage")
     return rows, lost, len(holes)
+
+
+def _is_dense(head: Head, nexts: Mapping[int, int]) -> bool:
+    """Whether its readings follow those before it, as nearly always; a quick look at all at once.
+
+    A gap that the row tells of, or a second run of a stream, makes it False.
+    """
+    return not head.has_gaps and list(map(nexts.get, head.numbers)) == list(head.firsts)
 
 
 def _hole(

@@ -75,6 +75,13 @@ class Singles(NamedTuple):
     ms: list[int]
     values: list[Value]
 
+    def put(self, number: int, seq: int, ms: int, value: Value) -> None:
+        """One more."""
+        self.numbers.append(number)
+        self.seqs.append(seq)
+        self.ms.append(ms)
+        self.values.append(value)
+
 
 @dataclass(slots=True)
 class Packed:

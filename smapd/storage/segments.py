@@ -5,8 +5,9 @@
     flush(seq, t_first, t_last, head, data)   one row per flush of all streams (rows.py)
     stream(number, data)    "SMJS" [number, uuid, path, next seq when this file was begun]
     cursor(name, data)      "SMJC" [name, flush, offset, limits]
-    gap(id, data)           "SMJG" [id, cursor, flush, offset, gaps]: told when the cursor is there
-    about(id, data)         "SMJA" [format, first flush, readings before it]; 2: closed, with counts
+    gap(id, data)           "SMJG" [id, cursor, flush, offset, gaps]: told when it comes there
+    about(id, data)         "SMJA" [format, first flush, readings before it]; 2, closed: its sums;
+                            3: a mark: what the rows before it come to
 
 Beside ``flush``, all is a copy of what the segment before it had, so that the newest one has it
 all. Cursors and gaps are written twice in a row: a flipped bit must not make a consumer skip.
@@ -26,7 +27,7 @@ from typing import Any, Final, NamedTuple
 from smapd.errors import DataDirUnusable
 from smapd.values import Position
 
-from .rows import Damaged, Head, RowGap, pack_small, unpack_small
+from .rows import FIXED, Damaged, Head, RowGap, pack_small, unpack_small
 
 PAGE: Final = 2048
 """Half of SQLite's own: a small commit writes two thirds of the bytes, a large one is as fast."""
@@ -47,12 +48,45 @@ CREATE TABLE about(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
 
 
+class Times(NamedTuple):
+    """Of the earliest and the latest reading in a segment, and what its gaps touch; ms.
+
+    By itself: nothing is known.
+    """
+
+    t_first: int = -(2**62)
+    t_last: int = 2**62
+    gap_first: int = -(2**62)
+    gap_last: int = 2**62
+
+    def with_readings(self, first: int, last: int) -> Times:
+        """Also those."""
+        return self._replace(t_first=min(self.t_first, first), t_last=max(self.t_last, last))
+
+    def with_gap(self, gap: RowGap) -> Times:
+        """Also that."""
+        first, last = min(self.gap_first, gap.from_ms), max(self.gap_last, gap.to_ms)
+        return self._replace(gap_first=first, gap_last=last)
+
+
+NO_TIMES: Final = Times(2**62, -(2**62), 2**62, -(2**62))
+"""Of a segment without readings and gaps."""
+
+
 class Summary(NamedTuple):
-    """What a segment holds: readings by stream number; times of the earliest and the latest."""
+    """What a segment holds: readings by stream number, and their times."""
 
     counts: dict[int, int]
-    t_first: int
-    t_last: int
+    times: Times
+
+
+class Mark(NamedTuple):
+    """What all rows up to ``flush`` come to. ``nexts``: next seq by stream number."""
+
+    flush: int
+    before: int
+    summary: Summary
+    nexts: dict[int, int]
 
 
 class Segment:
@@ -64,7 +98,7 @@ class Segment:
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
-        self.number = int(path.stem.partition("-")[0])
+        self.number = number_of(path)
         self.writable = writable
         if writable:
             self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -78,6 +112,18 @@ class Segment:
         """Let go of it; the log of a writable one is worked in and removed."""
         self.db.close()
 
+    def begin_log(self) -> bool:
+        """Work the log in, and begin another; False if the disk does not let it.
+
+        What a commit that failed, or a process that was killed, left behind the log's end bears the
+        same marks as the log. Behind commits that came after, it would pass for damage.
+        """
+        try:
+            (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError:
+            return False
+        return not busy
+
     # --- readings
 
     def heads(self, first: int = 0, last: int | None = None) -> Iterator[Head]:
@@ -89,20 +135,43 @@ class Segment:
         for seq, head in self.db.execute(
             "SELECT seq, head FROM flush WHERE seq >= ? AND seq <= ? ORDER BY seq", (first, end)
         ):
-            found = Head(head)
-            if found.flush != seq:
-                raise Damaged(f"{self.path.name}: row {seq} says that it is {found.flush}")
-            yield found
+            yield self._head(seq, head)
 
     def rows(self, first: int) -> Iterator[tuple[Head, bytes]]:
         """Head and data, unchecked, of each row from ``first`` on."""
         for seq, head, data in self.db.execute(
             "SELECT seq, head, data FROM flush WHERE seq >= ? ORDER BY seq", (first,)
         ):
-            found = Head(head)
-            if found.flush != seq:
-                raise Damaged(f"{self.path.name}: row {seq} says that it is {found.flush}")
+            found = self._head(seq, head)
+            if data.__class__ is not bytes:  # a flipped bit may change what kind of value it is
+                raise Damaged(f"{self.path.name}: row {seq} has no data")
             yield found, data
+
+    def _head(self, seq: int, head: Any) -> Head:
+        if head.__class__ is not bytes:
+            raise Damaged(f"{self.path.name}: row {seq} has no head")
+        found = Head(head)
+        if found.flush != seq:
+            raise Damaged(f"{self.path.name}: row {seq} says that it is {found.flush}")
+        return found
+
+    def head(self, flush: int) -> Head:
+        """The head of one row.
+
+        :raises Damaged: if it does not pass its checksum, or is missing.
+        """
+        row = self.db.execute("SELECT head FROM flush WHERE seq = ?", (flush,)).fetchone()
+        return self._head(flush, row[0] if row else None)
+
+    def data(self, flush: int) -> bytes:
+        """The data of one row, unchecked.
+
+        :raises Damaged: if it is missing.
+        """
+        row = self.db.execute("SELECT data FROM flush WHERE seq = ?", (flush,)).fetchone()
+        if row is None or not isinstance(row[0], bytes):
+            raise Damaged(f"{self.path.name}: row {flush} has no data")
+        return row[0]
 
     def put_row(self, head: bytes, data: bytes, seq: int, t_first: int, t_last: int) -> None:
         """Add a row; inside a transaction."""
@@ -127,7 +196,7 @@ class Segment:
         """(number, uuid, path, next seq) of each stream; None for a damaged one."""
         for (data,) in self.db.execute("SELECT data FROM stream ORDER BY number"):
             try:
-                yield tuple(unpack_small(STREAM, data))
+                yield tuple(_small(STREAM, data))
             except Damaged:
                 yield None
 
@@ -177,7 +246,7 @@ class Segment:
         :raises DataDirUnusable: if a newer smapd wrote it.
         """
         row = self.db.execute("SELECT data FROM about WHERE id = 1").fetchone()
-        form, first, before = unpack_small(ABOUT, row[0] if row else b"")
+        form, first, before = _small(ABOUT, row[0] if row else b"")
         if form > FORMAT:
             raise DataDirUnusable(
                 f"{self.path} has format {form}, and this smapd knows {FORMAT}; it was written by "
@@ -190,27 +259,46 @@ class Segment:
         """What it holds, once it is closed; None before that, or if the record is damaged."""
         row = self.db.execute("SELECT data FROM about WHERE id = 2").fetchone()
         try:
-            numbers, counts, t_first, t_last = unpack_small(ABOUT, row[0] if row else b"")
+            numbers, counts, *times = _small(ABOUT, row[0] if row else b"")
         except Damaged:
             return None
-        return Summary(dict(zip(numbers, counts, strict=True)), t_first, t_last)
+        return Summary(dict(zip(numbers, counts, strict=True)), Times(*times))
 
     def put_summary(self, summary: Summary) -> None:
         """Say that it is closed."""
-        counts, t_first, t_last = summary
-        data = pack_small(ABOUT, [list(counts), list(counts.values()), t_first, t_last])
+        counts, times = summary
+        data = pack_small(ABOUT, [list(counts), list(counts.values()), *times])
         self.db.execute("INSERT OR REPLACE INTO about VALUES(2, ?)", (data,))
+
+    def mark(self) -> Mark | None:
+        """The last mark; None without one, or if it is damaged."""
+        row = self.db.execute("SELECT data FROM about WHERE id = 3").fetchone()
+        try:
+            flush, before, times, counts, nexts = _small(ABOUT, row[0] if row else b"")
+        except Damaged:
+            return None
+        summary = Summary(dict(zip(*counts, strict=True)), Times(*times))
+        return Mark(flush, before, summary, dict(zip(*nexts, strict=True)))
+
+    def put_mark(self, mark: Mark) -> None:
+        """Note one, in place of the one before; inside a transaction."""
+        counts, times = mark.summary
+        columns = [[list(of), list(of.values())] for of in (counts, mark.nexts)]
+        data = pack_small(ABOUT, [mark.flush, mark.before, list(times), *columns])
+        self.db.execute("INSERT OR REPLACE INTO about VALUES(3, ?)", (data,))
 
     def summarize(self) -> Summary:
         """What it holds, from the heads."""
         counts: dict[int, int] = {}
-        t_first, t_last = 2**62, -(2**62)
+        times = NO_TIMES
         for head in self.heads():
             if head.count:
-                t_first, t_last = min(t_first, head.t_first), max(t_last, head.t_last)
+                times = times.with_readings(head.t_first, head.t_last)
+            for gap in head.gaps() if head.has_gaps else ():
+                times = times.with_gap(gap)
             for number, _first, n in head.runs():
                 counts[number] = counts.get(number, 0) + n
-        return Summary(counts, t_first, t_last)
+        return Summary(counts, times)
 
 
 def create(
@@ -243,8 +331,8 @@ def create(
         for gap in gaps:
             made.put_gap(*gap)
         for head, data in rows:
-            found = Head(head)
-            made.put_row(head, data, found.flush, found.t_first, found.t_last)
+            fixed = FIXED.unpack_from(head)
+            made.put_row(head, data, fixed[2], fixed[7], fixed[8])
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")
     except BaseException:
@@ -258,11 +346,22 @@ def create(
     return Segment(path, writable=True)
 
 
+def number_of(path: Path) -> int:
+    """Its place in the row of segments. (Names do not sort: the 10,000th has a digit more.)"""
+    return int(path.stem.partition("-")[0])
+
+
 def _either(magic: bytes, data: bytes) -> Any:
     try:
-        return unpack_small(magic, data)
+        return _small(magic, data)
     except Damaged:
-        return unpack_small(magic, data[len(data) // 2 :])
+        return _small(magic, data[len(data) // 2 :] if isinstance(data, bytes) else data)
+
+
+def _small(magic: bytes, data: Any) -> Any:
+    if not isinstance(data, bytes):
+        raise Damaged("a record is not what it was")
+    return unpack_small(magic, data)
 
 
 def remove(path: Path) -> None:

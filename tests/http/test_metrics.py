@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from smapd.driver.lifecycle import SectionState
 from smapd.http.metric_table import DRIVER_STATES, FAMILIES, REPORT_STATES
-from smapd.http.metrics import Collector
+from smapd.http.metrics import Exposition
 from smapd.runtime.durations import Durations
 from smapd.storage import DeliveryState
 from smapd.testing import DaemonProcess, FakeRuntime, RecordingSink
@@ -74,15 +74,7 @@ def status(**sections: Any) -> dict[str, Any]:
 
 def samples_of(shown: dict[str, Any]) -> Samples:
     """What one look at this status gives."""
-    return collected(Collector(lambda: shown))
-
-
-def collected(collector: Collector) -> Samples:
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for metric in collector.collect()
-        for sample in metric.samples
-    }
+    return parsed(Exposition(lambda: shown).text())
 
 
 # --- the answer
@@ -161,6 +153,35 @@ def test_names_follow_prometheus() -> None:
         assert family.doc.endswith(".")
 
 
+# --- connectors
+
+
+def test_a_connectors_sources_are_told_each() -> None:
+    """P-12: up, sent, queue and last error."""
+    source = {
+        "source": "pump",
+        "state": "connected",
+        "counters": {"notifications": 7, "queries": 2},
+        "readings": {"waiting": 3, "readings": 40, "gaps": {"bounds": 5}, "last_error_ms": 9000},
+        "events": None,
+        "published": {"failed": 1, "last_error_ms": 12_000},
+    }
+    away = {"source": "fan", "state": "waiting"}
+    samples = samples_of(status(connectors=[{"name": "plant", "sources": [source, away]}]))
+
+    def of(name: str, source: str = "pump", **labels: str) -> float | None:
+        labels |= {"connector": "plant", "source": source}
+        return value(samples, f"smapd_connector_{name}", **labels)
+
+    assert (of("up"), of("up", "fan")) == (1, 0)
+    assert of("notifications_total") == 7
+    assert (of("waiting_readings"), of("waiting_events")) == (3, None)
+    assert of("gap_readings_total", why="bounds") == 5
+    assert of("publish_failures_total") == 1
+    assert of("last_error_timestamp_seconds") == 12
+    assert of("last_error_timestamp_seconds", "fan") is None
+
+
 # --- bounds
 
 
@@ -178,6 +199,7 @@ def test_a_larger_tree_makes_no_more_samples(serve: Any) -> None:
 def test_only_reports_drivers_pools_loops_and_listeners_name_samples() -> None:
     """P-12: every other label has a fixed set of values."""
     free = {"report", "uuid", "driver", "pool", "loop", "listener", "version"}
+    free |= {"connector", "source"}  # each stands in the config file
     fixed = {"state", "why", "code", "origin", "format"}
 
     assert {label for family in FAMILIES for label in family.labels} == free | fixed
@@ -368,12 +390,12 @@ def test_polls_and_threads_of_the_runtime_are_told(serve: Any) -> None:
 def test_a_call_that_ends_takes_nothing_from_the_sums() -> None:
     """P-12: a counter that falls would be read as a restart, and counted twice."""
     shown = status(polls={"runs": 100})
-    collector = Collector(lambda: shown)
+    exposition = Exposition(lambda: shown)
 
     seen = []
     for runs in (100, 140, 30, 50, 50, 0, 7):
         shown["polls"] = {"runs": runs}
-        seen.append(value(collected(collector), "smapd_poll_runs_total"))
+        seen.append(value(parsed(exposition.text()), "smapd_poll_runs_total"))
 
     assert seen == [100, 140, 140, 160, 160, 160, 167]
 
@@ -432,6 +454,13 @@ ReportResource = /+
 [report nobody]
 ReportDeliveryLocation = http://127.0.0.1:9/
 ReportResource = /+
+[connector plant]
+type = vantiq
+TargetServer = http://127.0.0.1:9/
+AuthToken = a-token
+Sources = pump
+Notify = /+
+Assets = *
 """
 
 
@@ -486,6 +515,10 @@ def test_a_real_daemon_tells_of_every_room(live: Samples) -> None:
     assert (value(live, "smapd_report_lag_seconds", report="report nobody") or 0) > 0
     assert value(live, "smapd_driver_state", driver="/i", state="running") == 1
     assert value(live, "smapd_driver_trouble", driver="/i") == 0
+    assert value(live, "smapd_connector_up", connector="plant", source="pump") == 0
+    waits = value(live, "smapd_connector_waiting_readings", connector="plant", source="pump")
+    assert (waits or 0) > 0
+    assert value(live, "smapd_healthy") == 1
     assert (value(live, "smapd_poll_runs_total") or 0) > 0
     assert value(live, "smapd_thread_queue_calls", pool="disk-readings") is not None
     assert (value(live, "smapd_http_answers_total", listener="http", code="200") or 0) > 0
@@ -497,6 +530,7 @@ LATER = {
     "smapd_report_until_loss_seconds",  # after two looks, 10 s apart
     "smapd_report_oldest_unsent_timestamp_seconds",  # what fails first is the metadata
     "smapd_driver_reactor_seconds_total",  # of drivers on the reactor
+    "smapd_connector_last_error_timestamp_seconds",  # it never got so far
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -265,3 +266,68 @@ def test_a_stop_of_the_server_ends_it(served: Any, twin: FakeTwin) -> None:
     assert done.called
     assert client.wire.is_closed
     assert len(twin.hub.lost_why) == 1
+
+
+def test_a_message_in_pieces_without_end_holds_no_memory(served: Any, twin: FakeTwin) -> None:
+    """Bounded: pieces are counted by their bytes, and empty ones are nothing."""
+    client = Client(served)
+    socket = twin.hub.peer._socket
+    client.core.send_text(b'{"op": ', fin=False)
+    client.flush()
+    before = _size_of(socket)
+    for _ in range(2_000):
+        client.core.send_continuation(b"", fin=False)
+    client.flush()
+    assert _size_of(socket) == before
+    client.core.send_continuation(b'"x"}', fin=True)
+    client.flush()
+    assert twin.hub.came == [{"op": "x"}]
+
+
+def _size_of(socket: Any) -> int:
+    kept = [v for v in vars(socket).values() if isinstance(v, list | bytearray | bytes)]
+    return sum(map(sys.getsizeof, kept))
+
+
+def test_a_flood_of_small_frames_is_looked_at_in_turns(served: Any, twin: FakeTwin) -> None:
+    """A flood of one touches no neighbour: reading is held meanwhile, and nothing is lost."""
+    client = Client(served)
+    clock = served.site.clock
+    clock.seconds = _Steps(clock.seconds)
+    for n in range(20_000):
+        client.core.send_text(b'{"n": %d}' % n)
+    client.wire.protocol.dataReceived(b"".join(client.core.data_to_send()))
+    first = len(twin.hub.came)
+    assert 0 < first < 10_000
+    assert client.wire.producerState == "paused"
+    served.turn()
+    assert first < len(twin.hub.came) < 20_000
+    for _ in range(200):
+        served.turn()
+    assert [one["n"] for one in twin.hub.came] == list(range(20_000))
+    assert client.wire.producerState == "producing"
+
+
+def test_what_was_said_before_the_connection_went_counts(served: Any, twin: FakeTwin) -> None:
+    """An ack that came with the end of a connection is not forgotten."""
+    client = Client(served)
+    clock = served.site.clock
+    clock.seconds = _Steps(clock.seconds)
+    for n in range(5_000):
+        client.core.send_text(b'{"n": %d}' % n)
+    client.wire.protocol.dataReceived(b"".join(client.core.data_to_send()))
+    assert len(twin.hub.came) < 5_000
+    client.wire.loseConnection()
+    assert len(twin.hub.came) == 5_000
+    assert len(twin.hub.lost_why) == 1
+
+
+class _Steps:
+    """A clock on which 10 ms pass between two looks."""
+
+    def __init__(self, seconds: Any) -> None:
+        self._seconds, self._looks = seconds, 0
+
+    def __call__(self) -> float:
+        self._looks += 1
+        return float(self._seconds()) + self._looks * 0.01

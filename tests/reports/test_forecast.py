@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from smapd.reports.forecast import seconds_until_loss
+from smapd.reports.forecast import outage, seconds_until_loss
 from smapd.testing import RecordingSink
 from smapd.values import Limits, Retry
 
@@ -46,3 +48,65 @@ def test_status_says_how_many_hours_are_left_for_the_fastest_stream() -> None:
     assert hours[0] is None
     assert hours[1] == pytest.approx(2.78, abs=0.02)
     assert hours[2] == pytest.approx(2.78 - 3540 / 3600, abs=0.05)
+
+
+RATES = {"/hall": 5.0, "/hall/fast": 0.1, "/cellar": 60.0}
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("keys", "hours", "bound", "driver"),
+    [
+        ({}, 10_000 * 0.1 / 3600, "MaxReadings", "/hall/fast"),
+        ({"ReportResource": "/cellar/+"}, 10_000 * 60 / 3600, "MaxReadings", "/cellar"),
+        ({"ReportResource": "/cellar/meter"}, 10_000 * 60 / 3600, "MaxReadings", "/cellar"),
+        ({"ReportResource": "/cellars"}, None, "MaxReadings", ""),
+        ({"MaxReadings": "36000"}, 1.0, "MaxReadings", "/hall/fast"),
+        ({"Keep": "14d"}, 336.0, "Keep", "/hall/fast"),
+        ({"Keep": "14d", "MaxReadings": "36000"}, 1.0, "MaxReadings", "/hall/fast"),
+        ({"Keep": "14d", "MaxAge": "2h"}, 2.0, "MaxAge", "/hall/fast"),
+        ({"KeepBytes": "1GiB"}, None, "KeepBytes", ""),
+    ],
+)
+def test_the_bound_that_is_nearest_is_known_before_anything_runs(
+    keys: dict[str, str], hours: float | None, bound: str, driver: str
+) -> None:
+    """N-10: at one reading of each stream a poll, as the drivers' Rate says."""
+    _name, options = section(**keys)
+
+    found = outage(options, RATES, 2 * GIB)
+
+    assert found.hours == pytest.approx(hours)
+    assert (found.bound, found.driver) == (bound, driver)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {},
+            "an outage of 0.3 h loses nothing: 10000 readings of a stream at one each 0.1 s "
+            "(/hall/fast); [server] MaxBytes has room for 107 million readings, enough for "
+            "110,000 a second.",
+        ),
+        (
+            {"Keep": "14d", "KeepBytes": "64MiB"},
+            "an outage of 336 h loses nothing: Keep; KeepBytes has room for 3.36 million readings, "
+            "enough for 2.8 a second.",
+        ),
+        (
+            {"ReportResource": "/x"},
+            "an outage loses nothing until 10000 readings of a stream wait: 2.8 h at one a second; "
+            "[server] MaxBytes has room for 107 million readings in all.",
+        ),
+        (
+            {"KeepBytes": "1GiB"},
+            "an outage loses nothing as long as KeepBytes has room for 53.7 million readings.",
+        ),
+    ],
+)
+def test_it_is_told_in_one_sentence(keys: dict[str, Any], said: str) -> None:
+    """N-10."""
+    _name, options = section(**keys)
+
+    assert outage(options, RATES, 2 * GIB).sentence() == said

@@ -6,18 +6,15 @@ count, so that a consumer's readings can be held against the notes of every life
 
 from __future__ import annotations
 
-import json
 import random
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from smapd.testing import DaemonProcess
+from tests.reports.consumer import Consumer, running
 
 pytestmark = pytest.mark.real
 
@@ -64,50 +61,10 @@ Sequence = yes
 """
 
 
-class Consumer:
-    """A real HTTP server that keeps the bodies it has answered 200 to."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        bodies = self.bodies
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if not body:
-                    return
-                bodies.append(json.loads(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None:
-                """No line for a request."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *args: object) -> None:
-                """A daemon that was killed leaves its connections broken."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
 def consumer() -> Iterator[Consumer]:
-    consumer = Consumer()
-    yield consumer
-    consumer.close()
+    with running() as consumer:
+        yield consumer
 
 
 def lives(consumer: Consumer, home: Path, kills: int, seed: int) -> None:

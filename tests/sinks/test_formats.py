@@ -21,6 +21,8 @@ from smapd.values import (
     GOOD,
     Gap,
     NodePart,
+    OneByPath,
+    OneEach,
     Quality,
     ReportBody,
     Run,
@@ -511,3 +513,66 @@ def _schema() -> Any:
 
 
 SCHEMA = _schema()
+
+
+# --- a reading of each of many streams
+
+
+def each_of(rows: list[tuple[str, int, Value]]) -> OneEach:
+    uuids = [UUID(int=2**90 + i) for i in range(len(rows))]
+    numbers, seqs = list(range(len(rows))), [5] * len(rows)
+    paths, times, values = zip(*rows, strict=True)
+    return OneEach(uuids, numbers, seqs, list(times), list(values), list(paths))
+
+
+def as_runs(each: OneEach) -> dict[str, list[Run]]:
+    return {run.path: [run] for run in each}
+
+
+PATHS = st.text(st.sampled_from('abé,"\\/\n') | st.characters(), min_size=1, max_size=8)
+TIMES = st.integers(-5_000, 5_000) | st.integers(1_600_000_000_000, 1_900_000_000_000)
+VALUES = (
+    st.floats()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.booleans()
+    | st.text(st.sampled_from('a,"n\ud800'), max_size=5)
+)
+
+
+@given(st.lists(st.tuples(PATHS, TIMES, VALUES), min_size=1, max_size=6, unique_by=lambda r: r[0]))
+def test_columns_are_written_as_the_runs_they_stand_for(rows: list[tuple[str, int, Value]]) -> None:
+    """SM-28: byte for byte, in every format, whatever a path or a value holds."""
+    each = each_of(rows)
+
+    for name in FORMATS:
+        assert written(name, ReportBody(OneByPath(each))) == written(
+            name, ReportBody(as_runs(each))
+        )
+        assert FORMATS[name].encode(ReportBody(OneByPath(each))).count == len(rows)
+
+
+def test_many_finite_numbers_are_written_as_the_runs_they_stand_for() -> None:
+    """SM-28: the way that nearly every body goes; whole seconds and the thousandths too."""
+    each = each_of([(f"/s{i}", 1_700_000_000_000 + 250 * i, i * 0.1) for i in range(300)])
+
+    for name in FORMATS:
+        assert written(name, ReportBody(OneByPath(each))) == written(
+            name, ReportBody(as_runs(each))
+        )
+
+
+def test_reports_that_are_given_the_same_are_written_once() -> None:
+    """P-12: a second report costs no second encoding, but one that says more is its own."""
+    each = each_of([("/a", 1_700_000_000_123, 1.5), ("/b", 1_700_000_000_456, 2.5)])
+    first = FORMATS["json"].encode(ReportBody(OneByPath(each)))
+
+    again = FORMATS["json"].encode(ReportBody(OneByPath(each)))
+    numbered = FORMATS["json"].encode(ReportBody(OneByPath(each), sequence=True))
+    with_node = FORMATS["json"].encode(
+        ReportBody(OneByPath(each), {"/": NodePart(None, {"Contents": ["a", "b"]})})
+    )
+
+    assert again.body is first.body
+    assert json.loads(numbered.body)["/a"]["First"] == 5
+    assert "/" in json.loads(with_node.body)
+    assert written("gzip-json", ReportBody(OneByPath(each))) == first.body

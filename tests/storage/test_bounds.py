@@ -130,7 +130,7 @@ def test_history_has_a_bound_in_bytes_and_gives_way_on_a_full_disk(tmp_path: Pat
     assert 2 <= len(life.journal.store.segments) <= 6
     assert sum(info.size for info in life.journal.store.segments) < 500_000
 
-    life.journal.store._free_bytes = lambda path: 99
+    life.journal.store.free_bytes = lambda path: 99
     life.run.advance(61)
 
     assert len(life.journal.store.segments) == 1
@@ -143,7 +143,7 @@ def test_a_full_disk_drops_the_oldest_exactly_and_goes_on_alone(tmp_path: Path) 
     cursor = life.journal.cursor("a", None, Start.OLDEST, EVERYTHING)
     life.add(times=200)
     life.commit()
-    db = life.journal.store._writer().db
+    db = life.journal.store.writer().db
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 

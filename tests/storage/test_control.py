@@ -1,5 +1,6 @@
 """control.db: a definition is durable when put returns, and damage is mended from the copy."""
 
+import os
 import random
 import shutil
 from pathlib import Path
@@ -65,6 +66,37 @@ def test_a_lost_file_comes_from_its_copy(tmp_path: Path) -> None:
     control.path.unlink()
 
     assert opened(tmp_path).all("report") == {"a": 1}
+
+
+def test_a_change_that_the_log_lost_comes_from_the_copy(tmp_path: Path) -> None:
+    """SM-29: a frame at the log's end that is not sound looks like one that was never written."""
+    control = opened(tmp_path / "live")
+    control.put("report", "a", 1)
+    before = (tmp_path / "live" / "control.db-wal").stat().st_size
+    control.put("report", "b", 2)
+    control.delete("report", "a")
+    shutil.copytree(tmp_path / "live", tmp_path / "cut")
+    control.close()
+    os.truncate(tmp_path / "cut" / "control.db-wal", before)
+
+    again = opened(tmp_path / "cut")
+
+    assert again.all("report") == {"b": 2}
+    assert again.notes == [f"{again.path} was damaged (its end is missing); it came from its copy"]
+
+
+def test_a_change_that_was_not_copied_yet_is_copied_at_the_next_start(tmp_path: Path) -> None:
+    control = opened(tmp_path)
+    control.put("report", "a", 1)
+    older = control.copy.read_bytes()
+    control.put("report", "b", 2)
+    control.close()
+    control.copy.write_bytes(older)
+
+    opened(tmp_path).close()
+    control.path.unlink()
+
+    assert opened(tmp_path).all("report") == {"a": 1, "b": 2}
 
 
 def test_without_a_sound_copy_the_start_stops_with_one_sentence(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 CHILD = Path(__file__).with_name("journal_child.py")
+STARTED_S = 60
 WINDOW_S = 0.1 + 1.0  # CommitInterval of the child, and the commit under way on a busy machine
 
 
@@ -24,7 +25,7 @@ def live_and_die(home: Path, seed: int) -> list[list[str]]:
             stderr=subprocess.STDOUT,
         )
         try:
-            ends = time.monotonic() + 20
+            ends = time.monotonic() + STARTED_S
             while b"\nA " not in output.read_bytes() and time.monotonic() < ends:
                 assert child.poll() is None, output.read_text()
                 time.sleep(0.01)
@@ -75,7 +76,11 @@ def run_lives(home: Path, seeds: range) -> Ledger:
     nexts: list[int] = []
     for seed in seeds:
         lines = live_and_die(home, seed)
-        began = [list(map(int, words[1:])) for words in lines if words[0] == "R"][0]
+        strange = [words for words in lines if not words or words[0] not in "ACDKR"]
+        assert not strange, (seed, (home / "output").read_text())
+        begun = [list(map(int, words[1:])) for words in lines if words[0] == "R"]
+        assert begun, f"seed {seed}: it did not start within {STARTED_S} s"
+        began = begun[0]
         if nexts:
             # What was added before the window is in the journal: its seqs are taken.
             assert began[0] >= nexts[0], (seed, began[0], nexts[0])

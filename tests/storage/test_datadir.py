@@ -292,6 +292,26 @@ def test_a_damaged_version_is_mended_where_the_files_show_the_format(
     directory.close()
 
 
+@pytest.mark.parametrize("leave", [pathlib.Path.mkdir, definitions])
+def test_any_flipped_bit_of_version_is_mended(
+    path: pathlib.Path, leave: Callable[[pathlib.Path], None]
+) -> None:
+    """SM-29: also one that makes it the number of a later format, or another word."""
+    leave(path)
+    ours = b"smapd data 1\n"
+    for bit in range(8 * len(ours)):
+        flipped = bytearray(ours)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (path / "VERSION").write_bytes(flipped)
+        directory = DataDir(path)
+
+        directory.open()
+
+        assert (path / "VERSION").read_bytes() == ours
+        assert "VERSION was damaged" in directory.notes[0]
+        directory.close()
+
+
 @pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_version_is_refused_where_nothing_shows_the_format(
     path: pathlib.Path, content: bytes

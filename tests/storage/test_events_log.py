@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -314,6 +315,23 @@ def test_too_little_space_refuses_events_but_takes_acks(tmp_path: Path) -> None:
     free[0] = 2**20
     assert life.publish("a") == 2
     assert life.log.error == ""
+    life.stop()
+
+
+def test_events_that_pour_within_a_second_stop_at_min_free(tmp_path: Path) -> None:
+    """MinFree: the disk is not filled to its end before it is looked at again."""
+    life = Life(tmp_path, min_free=2**20)
+    life.store.free_bytes = lambda path: 2**21 - life.store.written_bytes
+    taken, refused = 0, []
+
+    while taken < 100 and not refused:
+        refused = errors(life.log.append("a", [event(taken, pad=os.urandom(50_000))]))
+        life.run.advance(0)
+        taken += not refused
+
+    assert 15 <= taken < 100
+    assert "less than MinFree = 1 MiB is free" in refused[0]
+    assert life.store.free_bytes(tmp_path) > 2**20 - 100_000
     life.stop()
 
 

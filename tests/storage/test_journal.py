@@ -10,6 +10,7 @@ from zope.interface.verify import verifyClass
 
 from smapd.errors import DataDirUnusable
 from smapd.interfaces import ICursor, IReadings, ITreeListener
+from smapd.storage import store
 from smapd.storage.cursors import Cursor
 from smapd.storage.journal import POOL, Readings
 from smapd.storage.rows import pack_small
@@ -382,6 +383,52 @@ def test_segments_follow_each_other(tmp_path: Path) -> None:
     assert not seen.lost
     assert cursor.waiting() == 0
     assert len(list((tmp_path / "readings").glob("*.db"))) == 1  # nobody wants the others
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_mark_spares_a_start_the_heads_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    """A mark that is damaged costs time, and nothing else."""
+    monkeypatch.setattr(store, "MARK_RUNS", 100)
+    monkeypatch.setattr(store, "MARK_RUNS_A_STREAM", 1)
+    life = Life(tmp_path)
+    life.journal.cursor("a", None, Start.OLDEST, EVERYTHING)
+    for i in range(20):
+        life.add(i % 5, times=3)
+        life.commit()
+    assert life.journal.store.segments[-1].last == 20
+    life.stop()
+    db = sqlite3.connect(tmp_path / "readings" / "0001.db")
+    (mark,) = db.execute("SELECT data FROM about WHERE id = 3").fetchone()
+    if is_damaged:
+        db.execute("UPDATE about SET data = ? WHERE id = 3", (mark[:-1],))
+    db.commit()
+    db.close()
+
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST, EVERYTHING)
+
+    assert [stream.next_seq for stream in life.streams] == [12] * 5
+    assert (cursor.waiting(), life.journal.store.readings) == (60, 60)
+    seen = Seen()
+    seen.drain(life, cursor)
+    assert set(seen.nexts.values()) == {12}
+
+
+def test_a_file_of_many_short_rows_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a start and a repair look at is bounded too, not the bytes alone."""
+    monkeypatch.setattr(store, "SEGMENT_ROWS", 10)
+    life = Life(tmp_path)
+    cursor = life.journal.cursor("a", None, Start.OLDEST, EVERYTHING)
+    for _ in range(35):
+        life.add()
+        life.commit()
+
+    assert [info.last for info in life.journal.store.segments] == [10, 20, 30, 35]
+    seen = Seen()
+    seen.drain(life, cursor)
+    assert set(seen.nexts.values()) == {35}
 
 
 def test_a_range_of_one_stream_by_time(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ another report's consumer does is felt there alone. It holds no queue and no sec
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -120,8 +121,26 @@ class _Places:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """How to reach that place."""
-        host = uri.host.decode("ascii")
-        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port, timeout=self.connect_s)
         if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self._tls.creatorForNetloc(uri.host, uri.port), endpoint)
-        return WiredEndpoint(endpoint, self._clock, self._wires)
+            tls = self._tls.creatorForNetloc(uri.host, uri.port)
+            endpoint = wrapClientTLS(tls, self._plain(uri))
+            return WiredEndpoint(endpoint, self._clock, self._wires)
+        return _AtNeed(lambda: WiredEndpoint(self._plain(uri), self._clock, self._wires))
+
+    def _plain(self, uri: URI) -> Any:
+        host = uri.host.decode("ascii")
+        return HostnameEndpoint(self._reactor, host, uri.port, timeout=self.connect_s)
+
+
+@implementer(IStreamClientEndpoint)
+class _AtNeed:
+    """An endpoint that is made once somebody connects: the agent asks for one with each request,
+    and nearly always has a connection already."""
+
+    def __init__(self, make: Callable[[], IStreamClientEndpoint]) -> None:
+        self._make = make
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect."""
+        connected: Deferred[IProtocol] = self._make().connect(protocolFactory)
+        return connected
