@@ -61,7 +61,7 @@ DOORS = {
     "smapd.storage": """
         Control Cursor Daemon DataDir Definitions Delivery DeliveryOptions DeliveryState Draft
         EVENTS_POOL EventCursor EventLog EventSettings FORMAT FreshFirst READINGS_POOL Readings
-        Settings TABLES Target event_settings_from fresh_names read_daemon settings_from tail
+        Settings TABLES Target cannot_open event_settings_from fresh_names read_daemon settings_from tail
     """,
     "smapd.testing": """
         Answer DaemonProcess DriverCase FakeClock FakePeer FakeRuntime FakeThreads MemoryCursor

@@ -12,12 +12,14 @@ from .events import EventCursor, EventLog, EventSettings
 from .fresh import FreshFirst, fresh_names
 from .journal import POOL as READINGS_POOL
 from .journal import Readings
+from .opening_failed import cannot_open
 from .ring import Target
 from .settings import Settings
 from .slices import tail
 from .tables import TABLES, event_settings_from, settings_from
 
 __all__ = [
+    "cannot_open",
     "Control",
     "Cursor",
     "Daemon",

@@ -23,7 +23,7 @@ from typing import Final
 from smapd.errors import DataDirUnusable
 from smapd.values import Json, wall_ms
 
-from .datadir import FULL_HINT
+from .opening_failed import cannot_open, is_full
 from .rawscan import read_wal
 from .recovery import BROKEN, is_disk
 from .rows import Damaged, pack_small, unpack_small
@@ -35,7 +35,6 @@ _SCHEMA: Final = (
     "PRIMARY KEY(kind, key))"
 )
 _PAGE: Final = 4096
-_ROOM: Final = 256 * 1024
 _DAY_MS: Final = 86_400_000
 
 
@@ -63,10 +62,8 @@ class Control:
         try:
             self._begin()
         except (sqlite3.Error, OSError) as error:
-            if is_disk(error) and _is_full(self.path.parent):  # what SQLite says of it varies
-                raise DataDirUnusable(
-                    f"{self.path} cannot be opened: the disk is full.", hint=FULL_HINT
-                ) from error
+            if is_disk(error) and is_full(self.path.parent):
+                raise cannot_open(self.path, self.path.parent, error) from error
             raise
 
     def _begin(self) -> None:
@@ -275,13 +272,6 @@ def _changes(rows: Sequence[tuple[str, str, bytes]]) -> int:
 
 def _definitions(rows: Sequence[tuple[str, str, bytes]]) -> set[tuple[str, str, bytes]]:
     return {row for row in rows if row[:2] != ("journal", "highest")}
-
-
-def _is_full(directory: Path) -> bool:
-    with contextlib.suppress(OSError):
-        found = os.statvfs(directory)
-        return found.f_bavail * found.f_frsize < _ROOM
-    return False
 
 
 def _is_sound(kind: object, key: object, data: object) -> bool:

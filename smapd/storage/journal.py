@@ -16,7 +16,7 @@ from uuid import UUID
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from smapd.errors import DataDirUnusable, ShutdownRequested, StorageFull
+from smapd.errors import ShutdownRequested, StorageFull
 from smapd.interfaces import (
     IBackoff,
     IClock,
@@ -38,6 +38,7 @@ from smapd.values import (
 )
 
 from .cursors import Cursor
+from .opening_failed import cannot_open
 from .packing import Numbers, pack_batches
 from .parts import Opened, Work
 from .rows import Packed, RowGap, pack
@@ -132,9 +133,8 @@ class Readings:
     def _unusable(self, failure: Any) -> None:
         if failure.check(OSError, sqlite3.Error) is None:
             failure.raiseException()
-        raise DataDirUnusable(
-            f"{self.store.directory}: the readings journal cannot be opened: {failure.value}."
-        ) from failure.value
+        what = f"The readings journal in {self.store.directory}"
+        raise cannot_open(what, self.store.directory, failure.value) from failure.value
 
     def _opened(self, opened: Opened) -> None:
         self._numbers.load(opened.streams)

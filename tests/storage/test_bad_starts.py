@@ -44,7 +44,8 @@ def refused(data: Path) -> tuple[str, str]:
 
 
 def told(daemon: DaemonProcess) -> tuple[str, str]:
-    said, advice = daemon.text().splitlines()
+    *before, said, advice = daemon.text().splitlines()
+    assert all(" warn " in line for line in before), daemon.text()  # of what went wrong on the way
     assert advice.startswith("       ")
     return said.removeprefix("smapd: "), advice.strip()
 

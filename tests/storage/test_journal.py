@@ -484,5 +484,5 @@ def test_a_directory_that_cannot_be_used_stops_the_start_with_one_sentence(
 ) -> None:
     (tmp_path / "readings").write_text("not a directory")
 
-    with pytest.raises(DataDirUnusable, match="readings journal cannot be opened"):
+    with pytest.raises(DataDirUnusable, match="readings journal in .* cannot be opened"):
         Life(tmp_path)

@@ -15,10 +15,11 @@ from typing import Any, Final, TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from smapd.errors import DataDirUnusable, ShutdownRequested, SmapError
+from smapd.errors import ShutdownRequested, SmapError
 from smapd.interfaces import IBackoff, IClock, IEventCursor, IEventLog, IFaults, IThreads
 from smapd.values import EventRecord, Json, Start
 
+from ..opening_failed import cannot_open
 from .batches import OVERHEAD, Batch, check_name, packed
 from .commits import Commits
 from .cursors import Cursors, EventCursor
@@ -110,9 +111,8 @@ class EventLog:
     def _unusable(self, failure: Any) -> None:
         if failure.check(OSError, sqlite3.Error) is None:
             failure.raiseException()
-        raise DataDirUnusable(
-            f"{self.store.directory}: the event log cannot be opened: {failure.value}."
-        ) from failure.value
+        what = f"The event log in {self.store.directory}"
+        raise cannot_open(what, self.store.directory, failure.value) from failure.value
 
     def _opened(self, opened: Opened) -> None:
         for name, following, base in opened.assets:
