@@ -8,9 +8,10 @@ That mends the timers inside Twisted too: connection and idle timeouts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -26,6 +27,9 @@ from smapd.values import wall_ms
 from .guard import attempt
 
 _log = Logger()
+
+SHARED_S: Final = 1.0
+"""Beats of so long an interval come at full seconds."""
 
 
 @implementer(IClock)
@@ -64,7 +68,8 @@ class Clock:
     def every(self, interval_s: float, f: Callable[..., object], *a: Any) -> Repeating:
         """Call ``f(*a)`` each ``interval_s`` seconds until ``stop()`` of what this returns.
 
-        The first call comes after one interval. Beats stay in phase with the start; one that
+        The first call comes after one interval; of one second or more, at the full second behind
+        that, so that many wake the reactor once. Beats stay in phase with the start; one that
         comes too late, or while the Deferred of the last is open, is left out. What ``f`` raises
         is logged, and the next beat still comes.
 
@@ -181,7 +186,8 @@ class Repeating:
     ) -> None:
         self._clock, self._all, self._interval_s = clock, everyone, interval_s
         self._f, self._a = f, a
-        self._from_s = clock.seconds()
+        now_s = clock.seconds()
+        self._from_s = math.ceil(now_s) if interval_s >= SHARED_S else now_s
         self._beats = 0
         self._open = False
         self._timer: Timer | None = None

@@ -6,6 +6,7 @@ and deliveries all stood still for a second; a driver that blocks on the reactor
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -49,8 +50,9 @@ class ReactorLag:
     def _arm(self) -> None:
         # not Clock.every: its beats stay in phase, so a call does not learn which beat it is, and
         # 2.3 s late would look like 0.3 s
-        self._due_s = self._clock.seconds() + LOOK_S
-        self._timer = self._clock.later(LOOK_S, self._look)
+        now_s = self._clock.seconds()
+        self._due_s = math.floor(now_s) + LOOK_S  # with the other beats, which come at full seconds
+        self._timer = self._clock.later(self._due_s - now_s, self._look)
 
     def _look(self) -> None:
         late_s = max(self._clock.seconds() - self._due_s, 0.0)
