@@ -12,16 +12,16 @@ PY = $(VENV)/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check -q
 TESTS = SMAPD_REQUIRE_SERVICES=1 timeout -k 10 $(1) $(PY) -m pytest -q -n auto --dist loadscope
 
-.PHONY: run test soak lint bench wheel deb clean
+.PHONY: run test soak compiler lint bench wheel deb clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed
 	exec $(VENV)/bin/smapd run conf/demo.ini --data-dir $(DATA) $(RUN)
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test compiler
 	$(call TESTS,900) -m "not soak"
 
-soak: $(VENV)/.installed-test
+soak: $(VENV)/.installed-test compiler
 	SMAPD_HYPOTHESIS=soak $(call TESTS,14400) -m soak || [ $$? -eq 5 ]
 
 lint: $(VENV)/.installed-test
@@ -43,6 +43,16 @@ deb:
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-wheel
 	find smapd drivers twisted tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# A disk that fails is played by a small library in C, which the tests build.
+compiler:
+	@command -v cc >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq gcc libc6-dev; \
+	  else \
+	    echo "A C compiler is missing; install it with: sudo apt-get install gcc libc6-dev" >&2; \
+	    exit 1; \
+	  fi; }
 
 # Debian keeps ensurepip apart, in python3-venv: root gets it installed, others the one command.
 $(PY):

@@ -41,7 +41,7 @@ def listen(reactor: Any, site: Site, listener: Listener) -> Deferred[IListeningP
     Fails with ListenError, one sentence: the port is taken or not allowed, the certificate or its
     key cannot be used.
     """
-    where = {"interface": listener.interface, "backlog": 128}
+    where = {"interface": listener.interface, "backlog": 1024}
     try:
         if listener.certificate is not None and listener.private_key is not None:
             options = tls_options(listener.certificate, listener.private_key)

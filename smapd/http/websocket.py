@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PING_S: Final = 20.0
 MOST_WAITING: Final = 16 * 1024 * 1024
 """Bytes that may wait for a client which has stopped taking them."""
-PIECE_BYTES: Final = 16 * 1024
+PIECE_BYTES: Final = 8 * 1024
 TURN_S: Final = 0.005
 """How long what came is looked at in one go, in pieces of `PIECE_BYTES`."""
 CLOSE_S: Final = 2.0
