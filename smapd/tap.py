@@ -22,7 +22,7 @@ _EX_CONFIG = 78
 class Options(usage.Options):
     """The arguments of ``twist smapd``; the checked plan is under ``plan``."""
 
-    synopsis = "CONFIG [options]"
+    synopsis = "[options] CONFIG"
     optParameters = (
         ("port", "p", None, "wins over [server] Port; 0 takes a free one", int),
         ("data-dir", "d", None, "wins over [server] DataDir"),

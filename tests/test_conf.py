@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from smapd.assembly import TABLES
 from smapd.config import find_driver, load_plan
-from smapd.http import TABLES
 
 CONF = pathlib.Path(__file__).parent.parent / "conf"
 FILES = sorted(p.name for p in CONF.glob("*.ini"))

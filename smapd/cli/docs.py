@@ -1,4 +1,4 @@
-"""Prints the keys of a driver's section, or of [server] or a report, with types and defaults.
+"""Prints the keys of a driver's section, or of [server], a report and the like, with defaults.
 
 What the keys are, their types and defaults come from where they are read, so this cannot be out of
 date.
@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         nargs="?",
         metavar="DRIVER|SECTION",
-        help="a driver's name, or server or report; without it: what there is",
+        help="a driver's name, or that of a section, like server; without it: what there is",
     )
     parser.add_argument("--markdown", action="store_true", help="as a README has it")
 
@@ -43,7 +43,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     table = known.get(args.name.strip("[]"))
     if table is not None:
-        title = f"[{table.section.replace('*', ' NAME')}]"
+        title = (
+            f"[{table.section}]"
+            if table.section == "server"
+            else f"[{table.section.removesuffix('*')} NAME]"
+        )
         print("\n".join(_page(title, "", table, args.markdown)))
         return 0
     dotted, doc, table = of_driver(args.name, known)

@@ -54,7 +54,7 @@ def test_check_says_how_long_each_outage_may_last(
     assert main(["check", config]) == 0
 
     first, *told = capsys.readouterr().out.splitlines()
-    assert first == f"{config}: no errors in 3 sections."
+    assert first == f"{config}: no errors in 5 sections."
     assert told == [
         "[report 0] an outage of 25.0 h loses nothing: 10000 readings of a stream at one each 9 s "
         "(/d/e); [server] MaxBytes has room for 107 million readings, enough for 1,200 a second.",
@@ -70,3 +70,16 @@ def test_check_tells_programs_too(config: str, capsys: pytest.CaptureFixture[str
         "report 0": {"hours": 25.0, "bound": "MaxReadings", "readings": 107_374_182},
         "report long": {"hours": 720.0, "bound": "Keep", "readings": 107_374_182},
     }
+
+
+def test_check_finds_the_event_modules_that_a_start_would_miss(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open(config, "a") as f:
+        f.write("[server]\nEventModules = no_such_module,\n")
+
+    assert main(["check", config]) == 78
+
+    first, count = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"{config}: [server] EventModules: the event module no_such_module ")
+    assert count == "1 problem; nothing was started."

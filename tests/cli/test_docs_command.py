@@ -47,6 +47,7 @@ def test_markdown_is_what_a_readme_has(capsys: Capture) -> None:
         ("server", "[server]", "Port "),
         ("[server]", "[server]", "Port "),
         ("report", "[report NAME]", "ReportResource "),
+        ("agent", "[agent NAME]", "RepairInterval"),
     ],
 )
 def test_sections_are_told_too(name: str, first: str, key: str, capsys: Capture) -> None:
