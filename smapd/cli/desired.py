@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
     def with_version(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
         one.add_argument(
-            "version", nargs="?", type=int, metavar="N", help="number of a version; the newest"
+            "version", nargs="?", type=_number, metavar="N", help="number of a version; the newest"
         )
         return one
 
@@ -50,16 +50,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="only look at each resource, and change nothing"
     )
     rolled = add("rollback", "make a new version that is as an old one, and deploy it")
-    rolled.add_argument("version", type=int, metavar="N", help="number of the old version")
+    rolled.add_argument("version", type=_number, metavar="N", help="number of the old version")
     for one in (deployed, rolled):
         one.add_argument("--no-wait", action="store_true", help="end when it has begun")
     add("status", "what is deployed, and what of it is not as it should be")
     shown = add("show", "a version, or all that is known of a resource")
-    shown.add_argument("what_of", metavar="N|ID", help="number of a version, or id of a resource")
+    shown.add_argument(
+        "what_of", type=_given, metavar="N|ID", help="number of a version, or id of a resource"
+    )
     past = add("history", "the versions and deploys, or what was done to a resource")
-    past.add_argument("resource", nargs="?", metavar="ID", help="id of a resource")
+    past.add_argument("resource", nargs="?", type=_given, metavar="ID", help="id of a resource")
     past.add_argument("--level", default="debug", help="log records of at least this level")
-    past.add_argument("--limit", type=int, default=20, help="so many actions, the newest")
+    past.add_argument("--limit", type=_number, default=20, help="so many actions, the newest")
     add("agents", "the agents, and what each does")
     desired_agent.arguments(
         add("agent", "serve as an agent: do the work of a daemon here, until it is ended")
@@ -289,6 +291,20 @@ def _version(daemon: Peer, given: int | None) -> int:
             "There is no version yet.", hint="Make one with: smapd desired export MODEL.py"
         )
     return int(found[-1]["version"])
+
+
+def _number(text: str) -> int:
+    """:raises argparse.ArgumentTypeError: if that is no number from 1 on."""
+    if not text.isdecimal() or not text.isascii() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number from 1 on")
+    return int(text)
+
+
+def _given(text: str) -> str:
+    """:raises argparse.ArgumentTypeError: if there is nothing in it."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def _print(value: Any) -> int:

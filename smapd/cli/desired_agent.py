@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
     :raises SmapError: if handlers cannot be imported, or the daemon will not have this agent.
     """
-    from smapd.desired.options import AgentSettings
+    from smapd.desired.options import AgentSettings, why_no_name
     from smapd.desired.remote import RemoteAgent
 
     if args.threads < 1 or args.threads > 200:
@@ -62,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
         accept_code=args.accept_code,
         device=args.device,
     )
+    why = why_no_name(settings)
+    if why:
+        raise BadRequest(f"smapd desired agent {args.name}: {why}")
     sys.path.insert(0, os.getcwd())
     agent = RemoteAgent(settings, DaemonOverHttp(peer.find(args)), say, random.random)
     agent.start()

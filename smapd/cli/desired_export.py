@@ -12,6 +12,8 @@ import hashlib
 import json
 import runpy
 import sys
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from . import peer
 from .bar import counted
 from .exits import OK
 from .output import say
-from .peer import Peer
+from .peer import Answered, Peer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     wheels = {name: _read(Path(name)) for name in args.code}
     if wheels and not args.module:
         raise SmapError("--code: name the modules that bring handlers, with --module.")
+    if args.module and not wheels:
+        raise SmapError("--module: name the wheel that it is in, with --code.")
     if wheels:
         body["code"] = [
             {"wheel": hashlib.sha256(data).hexdigest(), "modules": args.module}
@@ -70,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         return OK
     daemon = peer.find(args)
     blobs = {**export.blobs, **{hashlib.sha256(data).hexdigest(): data for data in wheels.values()}}
-    n = send(daemon, body, blobs)
+    called = {sha256: f"the file {name}" for name, sha256 in export.files.items()}
+    called |= {hashlib.sha256(data).hexdigest(): name for name, data in wheels.items()}
+    n = send(daemon, body, blobs, called)
     if args.json:
         print(json.dumps({"version": n, "resources": len(body["resources"])}))
     else:
@@ -79,10 +85,16 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def send(daemon: Peer, body: Any, blobs: dict[str, bytes]) -> int:
-    """Bring the files there, then the version; its number."""
+def send(
+    daemon: Peer, body: Any, blobs: dict[str, bytes], called: Mapping[str, str] | None = None
+) -> int:
+    """Bring the files there, then the version; its number. ``called``: what each file is."""
     for sha256, data in blobs.items():
-        daemon.send("PUT", f"/desired/blobs/{sha256}", data)
+        try:
+            daemon.send("PUT", f"/desired/blobs/{sha256}", data)
+        except Answered as error:
+            name = (called or {}).get(sha256, sha256)
+            raise SmapError(f"{name} is not taken: {error.message}", hint=error.hint) from error
     return int(daemon.post("/desired/versions", body)["version"])
 
 
@@ -97,15 +109,44 @@ def export_of(model: Path) -> Any:
     if not model.is_file():
         raise SmapError(f"{model}: there is no such file.")
     sys.path.insert(0, str(model.parent.absolute()))
-    found = runpy.run_path(str(model), run_name="smapd_model")
-    make = found.get("model")
-    entities = make() if callable(make) else found.get("entities")
-    if entities is None or isinstance(entities, str | bytes) or not hasattr(entities, "__iter__"):
+    try:
+        entities = _entities(model)
+    except (SmapError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit too: the model is not to end the program
+        raise _blamed(model, error) from error
+    if entities is None:
         raise BadModel(
             f"{model} gives no entities.",
             hint="Write a function model() that returns them, or a variable entities.",
         )
     return Exporter().run(entities)
+
+
+def _entities(model: Path) -> list[object] | None:
+    """What the model gives, None if that is nothing to go through."""
+    found = runpy.run_path(str(model), run_name="smapd_model")
+    make = found.get("model")
+    entities = make() if callable(make) else found.get("entities")
+    if entities is None or isinstance(entities, str | bytes) or not hasattr(entities, "__iter__"):
+        return None
+    return list(entities)
+
+
+def _blamed(model: Path, error: BaseException) -> BadModel:
+    """What to raise for what the model raised; its own lines of the traceback are told."""
+    if isinstance(error, SystemExit):
+        return BadModel(f"{model} ended the program, with {error.code!r}; it is to give entities.")
+    if isinstance(error, SyntaxError):
+        return BadModel(f"{error.filename}, line {error.lineno}: {error.msg}.")
+    frames = list(traceback.extract_tb(error.__traceback__))
+    first = next((i for i, one in enumerate(frames) if one.filename == str(model)), None)
+    if first is None:
+        return BadModel(f"{model}: {type(error).__name__}: {error}.")
+    for text in traceback.format_list(frames[first:]):
+        say(text.rstrip("\n"))
+    line = [one.lineno for one in frames if one.filename == str(model)][-1]
+    return BadModel(f"{model}, line {line}: {type(error).__name__}: {error}.")
 
 
 def _read(path: Path) -> bytes:

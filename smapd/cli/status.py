@@ -1,4 +1,4 @@
-"""Shows what a running daemon does: its counters, its drivers and their last errors."""
+"""Shows what a running daemon does, and what does not run as it should; its counters by --all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from . import peer
+from .summary import summary
 
 _FIRST: Final = ("daemon", "drivers", "tree", "reports", "journal", "http", "actuation", "jobs")
 
@@ -15,6 +16,7 @@ _FIRST: Final = ("daemon", "drivers", "tree", "reports", "journal", "http", "act
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``status``."""
     peer.arguments(parser)
+    parser.add_argument("--all", action="store_true", help="every counter and state there is")
     parser.add_argument("--json", action="store_true", help="as the daemon gives it")
 
 
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2, sort_keys=True))
         return 0
     print(daemon.url)
-    for line in lines(ordered(found), 1):
+    for line in lines(ordered(found), 1) if args.all else summary(found):
         print(line)
     return 0
 

@@ -25,11 +25,13 @@ KINDS: Final = ("deploy", "dry_run", "repair")
 MOST_LOGS: Final = 1_000
 """Log records of one action; of more, the first and the last are kept."""
 MOST_BYTES: Final = 1024 * 1024
-"""Of one action as JSON; what is larger keeps its states, and loses its log and differences."""
+"""Of one action as JSON; what is larger loses the middle of its log, then its differences."""
 
 _RANK: Final[Mapping[str, int]] = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 _FILE_BYTES: Final = 10 * 1024 * 1024
 _FILES: Final = 4
+_MOST_FILES: Final = 1_000
+_OTHERS: Final = "others"
 
 
 def bounded(action: dict[str, Json]) -> dict[str, Json]:
@@ -48,9 +50,33 @@ def bounded(action: dict[str, Json]) -> dict[str, Json]:
         size = len(orjson.dumps(action))
     except TypeError as problem:  # an agent elsewhere sends JSON; one of ours may be mistaken
         return _without_log(action, f"What the handler told is no JSON: {problem}.")
-    if size > MOST_BYTES:
-        return _without_log(action, f"Its log and differences had {size} bytes, too many to keep.")
-    return action
+    if size <= MOST_BYTES:
+        return action
+    why = f"Its log and differences had {size} bytes, too many to keep"
+    if len(orjson.dumps({**action, "logs": []})) > MOST_BYTES // 2:
+        return _without_log(action, f"{why}.")
+    return {**action, "logs": _ends(action["logs"], why)}
+
+
+def _ends(logs: Sequence[Json], why: str) -> list[Json]:
+    """The first records and the last ones, as many as an eighth of the room holds each."""
+    first: list[Json] = []
+    last: list[Json] = []
+    for end, given in ((first, logs), (last, logs[::-1])):
+        room = MOST_BYTES // 8
+        for record in given:
+            room -= len(orjson.dumps(record))
+            if room < 0 or len(first) + len(last) >= len(logs):
+                break
+            end.append(record)
+    gone = len(logs) - len(first) - len(last)
+    note = {
+        "level": "warning",
+        "ms": logs[min(len(first), len(logs) - 1)]["ms"],
+        "message": f"{why}: {gone} records of its log were left out.",
+        "kwargs": {},
+    }
+    return [*first, note, *last[::-1]]
 
 
 def _without_log(action: Mapping[str, Json], why: str) -> dict[str, Json]:
@@ -86,11 +112,13 @@ def first_seen(actions: Iterable[Json], asked: ActionFilter) -> list[Json]:
 class AgentLogs:
     """``log/agent-NAME.log``: a line for each record of a handler's log. On a disk's thread.
 
-    A file of 10 MiB becomes ``agent-NAME.log.1``, and so on; four are kept.
+    A file of 10 MiB becomes ``agent-NAME.log.1``, and so on; four are kept. A model may name any
+    number of agents: behind the first thousand, what is told of the others goes into one file.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._names: set[str] | None = None
 
     def write(self, actions: Sequence[Json]) -> None:
         """Append what these say, each to its agent's file.
@@ -105,17 +133,28 @@ class AgentLogs:
                 self._append(agent, "".join(f"{line}\n" for line in lines))
 
     def _append(self, agent: str, text: str) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._directory / f"agent-{file_name(agent)}.log"
+        path = self._directory / f"agent-{self._named(agent)}.log"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         with open(os.open(path, flags, 0o600), "ab") as f:
             f.write(text.encode("utf-8", "backslashreplace"))
             size = f.tell()
-        if size > _FILE_BYTES:
+        if size > _FILE_BYTES:  # its name stays among those that are known
             for n in range(_FILES - 1, 0, -1):
                 older = path.with_name(f"{path.name}.{n - 1}") if n > 1 else path
                 if older.exists():
                     os.replace(older, path.with_name(f"{path.name}.{n}"))
+
+    def _named(self, agent: str) -> str:
+        """The middle of its file's name."""
+        if self._names is None:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._names = {file.name for file in self._directory.glob("agent-*.log")}
+        name = file_name(agent)
+        if f"agent-{name}.log" not in self._names:
+            if len(self._names) >= _MOST_FILES:
+                return _OTHERS
+            self._names.add(f"agent-{name}.log")
+        return name
 
 
 def log_lines(action: Json) -> Iterator[str]:

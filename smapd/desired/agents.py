@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,7 +23,7 @@ from .handler import told
 from .ids import Id
 from .jobs import Job
 from .options import AgentSettings
-from .perform import AgentSide, ResourceRun
+from .perform import HANGS, AgentSide, ResourceRun
 from .registry import FrozenRegistry
 from .versions import Version
 from .wheels import load_wheels
@@ -67,6 +67,8 @@ class EmbeddedAgent:
         self._read_blob, self._services = read_blob, services
         self._pool = f"agent-{settings.name}"
         self._under_way: dict[int, ResourceRun] = {}
+        self._hanging: set[str] = set()
+        """Resources whose handler is past its time limit, and has not come back."""
         self._is_stopping = False
         self._is_ready = False
         self._registry = FrozenRegistry()
@@ -113,6 +115,9 @@ class EmbeddedAgent:
 
     def run(self, job: Job) -> Deferred[Json]:
         """Do it; within the time limit, or it has failed."""
+        refused = self._why_not(job)
+        if refused:
+            return succeed(self._made(job).refuse(refused).as_json())
         version = job.version
         if version.number not in self._open_versions:
             self._open_versions[version.number] = version.files
@@ -149,10 +154,22 @@ class EmbeddedAgent:
             "under_way": len(self._under_way),
             "done": self.done,
             "abandoned": self.abandoned,
+            "hanging": len(self._hanging),
             "cached": len(self._cache),
         }
 
     # --- one job
+
+    def _why_not(self, job: Job) -> str:
+        """Why it cannot be begun now, "" if it can: each that hangs holds a thread for good."""
+        if job.name in self._hanging:
+            return HANGS
+        if len(self._hanging) >= SPARE_THREADS:
+            return (
+                f"{len(self._hanging)} handlers of agent {self.name} are past their time limit and"
+                " have not come back; nothing more is begun beside them."
+            )
+        return ""
 
     def _made(self, job: Job) -> ResourceRun:
         registry, hashes = self._by_version.get(job.version.number, (self._registry, self._hashes))
@@ -174,6 +191,7 @@ class EmbeddedAgent:
     def _ended(self, result: Json, job: Job, done: Deferred[Json], timer: ITimer) -> None:
         timer.discard()
         if self._under_way.pop(job.number, None) is None:
+            self._hanging.discard(job.name)
             _log.info(
                 "{resource}: its handler has come back after its time limit", resource=job.name
             )
@@ -187,6 +205,7 @@ class EmbeddedAgent:
         """It was never begun, or the thread was abandoned at the stop."""
         timer.discard()
         if self._under_way.pop(job.number, None) is None:
+            self._hanging.discard(job.name)
             return None
         if failure.check(ShutdownRequested) is None:
             done.errback(NotConnected(f"Agent {self.name} did not begin it."))
@@ -197,6 +216,7 @@ class EmbeddedAgent:
     def _give_up(self, job: Job, run: ResourceRun, done: Deferred[Json]) -> None:
         limit_s = self.settings.time_limit_s
         self._under_way.pop(job.number, None)
+        self._hanging.add(job.name)
         self.abandoned += 1
         reason = f"Its handler did not end within {limit_s:g} s; its thread is left to itself."
         _log.warn("{resource}: {reason}", resource=job.name, reason=reason)

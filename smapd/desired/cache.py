@@ -131,7 +131,7 @@ class AgentCache:
         finally:
             _delete(over)
         made = attempt(make)
-        entry = None
+        entry, over = None, []
         with self._monitor:
             self._making.pop(key, None)
             if isinstance(made, Failure):
@@ -161,8 +161,8 @@ class AgentCache:
         entry = self._entries.get(key)
         if entry is None or self._seconds() < entry.due_s:
             return entry
-        self._remove(entry)
-        over.append(entry)
+        if self._remove(entry):
+            over.append(entry)
         return None
 
     def _wait(self, key: Hashable, making: _Making) -> Any:
@@ -175,6 +175,8 @@ class AgentCache:
                     " methods, for itself"
                 )
             further = self._waits_for.get(further.thread)
+            if further is not None and further.is_done:  # it was woken, and has not run since
+                break
         self._waits_for[me] = making
         try:
             while not making.is_done:

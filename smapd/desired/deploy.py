@@ -172,6 +172,17 @@ class Deployment:
                 self._offer(node)
         return skipped
 
+    def set_devices(
+        self, device_of: Callable[[Mapping[str, Json]], str], agents: Collection[str]
+    ) -> None:
+        """Agents have come, and say which field names a device: their resources sit on those.
+
+        What runs stays where it is until it is looked at the next time.
+        """
+        for node in self._nodes.values():
+            if node.agent in agents and node.place is not Place.RUNNING:
+                node.device = device_of(node.resource)
+
     def overtake(self) -> list[str]:
         """A newer version comes: what has not begun is cancelled, and named here.
 

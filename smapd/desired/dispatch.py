@@ -9,6 +9,7 @@ and gives way to a deploy. When a deploy is done its resources are looked at aga
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -24,7 +25,8 @@ from smapd.values import Json
 from .due import Due
 from .ids import Id
 from .jobs import Drift, IAgent, Job
-from .ledger import Ledger
+from .ledger import Ledger, at_the_end
+from .rows import action_of, action_of_none, differences, is_quiet, row_of
 from .runs import DONE, OVERTAKEN, RUNNING, WAITING, Run
 from .states import Change, Place, ResourceState, Settled
 
@@ -59,7 +61,8 @@ class Dispatcher:
         self.is_stopping = False
         self.drifts = 0
         self._jobs: dict[int, tuple[Run, str, IAgent]] = {}
-        self._last_job = 0
+        # No number of before a start comes again: agents elsewhere may still work on those.
+        self._last_job = secrets.randbits(50)
         self._due = Due(clock, self._repair)
         self._grace_over = False
         self._grace: ITimer | None = None
@@ -71,6 +74,9 @@ class Dispatcher:
     def add_agent(self, agent: IAgent) -> None:
         """It takes jobs from now on; what was unavailable for want of it is done now."""
         self.agents[agent.name] = agent
+        for run in (self.current, self.dry):
+            if run is not None and run.deployment is not None:
+                run.deployment.set_devices(self._device_of, agent.names)
         if self.current is not None:
             self._do_what_waited_for(agent, self.current)
         self.pump()
@@ -98,6 +104,11 @@ class Dispatcher:
         return None
 
     # --- runs
+
+    def runs(self) -> list[Run]:
+        """What is deployed or being so, the dry run under way, and those that wait."""
+        found = [self.current, self.dry, *self.dry_waiting]
+        return [run for run in found if run is not None]
 
     def begin(self, run: Run) -> None:
         """Deploy it, or look as soon as nothing else is under way.
@@ -237,6 +248,7 @@ class Dispatcher:
             name,
             run.version.resources[i],
             run.deployment.dependency_changed(name),
+            run.number,
         )
         self._jobs[number] = (run, name, agent)
         done = agent.run(job)
@@ -250,35 +262,14 @@ class Dispatcher:
         name = job.name
         run.repairing.discard(name)
         before = run.result(name)
-        row: dict[str, Json] = {
-            "status": result["status"],
-            "change": result["change"],
-            "changes": result["changes"],
-            "ms": result["ended_ms"],
-        }
-        if result.get("reason"):
-            row["reason"] = result["reason"]
+        row = row_of(result)
         if job.kind == "repair":
             self._looked_again(job, row)
-            if before is not None and _is_quiet(row, before, result):
+            if before is not None and is_quiet(row, before, result):
                 run.note(name, {**before, "ms": row["ms"]})
                 self._settle(run, name, row)
                 return
-        row["action"] = self._ledger.action(
-            {
-                "resource": name,
-                "agent": agent.name,
-                "version": run.version.number,
-                "deploy": run.number,
-                "kind": job.kind,
-                "began_ms": result["began_ms"],
-                "ended_ms": result["ended_ms"],
-                "status": result["status"],
-                "change": result["change"],
-                "changes": result["changes"],
-                "logs": result["logs"],
-            }
-        )
+        row["action"] = self._ledger.action(action_of(job, agent.name, result))
         for fact, value in result.get("facts", {}).items():
             self._keep_fact(job, fact, value, result["ended_ms"])
         self._keep(run, name, row)
@@ -328,21 +319,8 @@ class Dispatcher:
         """What is kept of a resource that no handler saw."""
         now_ms = self._clock.wall_ms()
         serving = self.serving(agent)
-        seq = self._ledger.action(
-            {
-                "resource": name,
-                "agent": agent if serving is None else serving.name,
-                "version": run.version.number,
-                "deploy": run.number,
-                "kind": "dry_run" if run.dry_run else "deploy",
-                "began_ms": now_ms,
-                "ended_ms": now_ms,
-                "status": state.value,
-                "change": Change.NOCHANGE.value,
-                "changes": {},
-                "logs": [{"level": "info", "ms": now_ms, "message": reason, "kwargs": {}}],
-            }
-        )
+        name_of = agent if serving is None else serving.name
+        seq = self._ledger.action(action_of_none(run, name, name_of, state, reason, now_ms))
         return {
             "status": state.value,
             "change": Change.NOCHANGE.value,
@@ -359,7 +337,7 @@ class Dispatcher:
             self._ended(run)
         kept = self._ledger.durable()
         kept.addCallback(lambda _: self._settle(run, name, row))
-        kept.addErrback(_at_the_end)
+        kept.addErrback(at_the_end)
         self._clock.background(kept, f"going on behind {name}")
 
     # --- ends
@@ -379,7 +357,7 @@ class Dispatcher:
         self._ended(run)
         self._ledger.deploy(run.number, run.told())
         kept = self._ledger.durable()
-        kept.addErrback(_at_the_end)
+        kept.addErrback(at_the_end)
         self._clock.background(kept, f"keeping the end of deploy {run.number}")
         if run is self.dry:
             self.dry = None
@@ -469,28 +447,10 @@ class Dispatcher:
         return True
 
     def _looked_again(self, job: Job, row: Json) -> None:
-        changes = row["changes"]
-        differs = len(changes) or int(row["change"] != Change.NOCHANGE.value)
+        changes, differs = row["changes"], differences(row)
         self._looked(job.name, row["ms"], row["status"], differs)
         if differs:
             self.drifts += 1
             number = job.version.number
             drift = Drift(job.name, number, row["ms"], row["status"], row["change"], changes)
             self._drifted(drift)
-
-
-def _is_quiet(row: Json, before: Json, result: Json) -> bool:
-    """Whether a look for repair found all as it was, and there is nothing to tell of it."""
-    good = ResourceState.DEPLOYED.value
-    return (
-        row["status"] == before["status"] == good
-        and row["change"] == Change.NOCHANGE.value
-        and not row["changes"]
-        and not any(one["level"].lower() not in ("debug", "info") for one in result["logs"])
-        and not result.get("facts")
-    )
-
-
-def _at_the_end(failure: Failure) -> None:
-    """Kept no more, since smapd stops: it is done again at the next start."""
-    failure.trap(ShutdownRequested)

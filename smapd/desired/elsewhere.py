@@ -5,7 +5,7 @@ An agent asks again and again (``POST /desired/agents/NAME/work``, held open up 
     {"session": random text, "names": ["edge", "host1"], "threads": 4, "repair_s": 600,
      "device": "bus", "handlers": {type: hash}, "running": [job, …]}
 
-    {"jobs": [{"job", "kind", "version", and as perform.Task has it}],
+    {"jobs": [{"job", "kind", "deploy", "version", and as perform.Task has it}],
      "closed": [version, …]}
 
 and tells what came (``POST /desired/agents/NAME/results``; answered once it is durable)::
@@ -13,9 +13,12 @@ and tells what came (``POST /desired/agents/NAME/results``; answered once it is 
     {"session", "results": [{"job", "status", "change", "changes", "logs", "facts", "reason",
                              "began_ms", "ended_ms"}]}
 
+    {"taken": 1, "unknown": [job, …]}          how many were under way, and which were not
+
 ``running`` are the jobs that it has, those included whose results have not been answered yet. What
 was handed to it and is not among them got lost on the way, and is handed again. A process that asks
-no more for 40 s is gone: its jobs are done again, by it or its successor.
+no more for 40 s is gone: its jobs are done again, by it or its successor. What is unknown, as after
+a start of the daemon, may be told again once it is asked for.
 """
 
 from __future__ import annotations
@@ -82,8 +85,10 @@ class Elsewhere:
         session, results = _told(body)
         agent = self._agents.get(name)
         if agent is None or agent.session != session:
-            return {"taken": 0}
-        return {"taken": sum(agent.ended(one) for one in results)}
+            unknown = [one["job"] for one in results]
+        else:
+            unknown = [one["job"] for one in results if not agent.ended(one)]
+        return {"taken": len(results) - len(unknown), "unknown": unknown}
 
     def stop(self) -> None:
         """Every agent is told that there is no more, and its jobs are given back."""
@@ -259,6 +264,7 @@ def _as_json(job: Job) -> dict[str, Json]:
     return {
         "job": job.number,
         "kind": job.kind,
+        "deploy": job.deploy,
         "version": job.version.number,
         **job.task().as_json(),
     }

@@ -227,6 +227,10 @@ class _Found:
         except BadModel as problem:
             self._problems += problem.problems
             resources = []
+        if self._not_there and not self._made and not self._problems and not self._ignored:
+            self._warnings.append(
+                f"None of the {len(self._not_there)} entities is of a type that is registered."
+            )
         export = self._exporter._result(resources, self._ignored, self._warnings)
         if not self._problems:
             return export
@@ -326,11 +330,13 @@ def _requirements(entity: object) -> Sequence[object]:
     wanted = getattr(entity, "requires", None)
     if wanted is None:
         return ()
-    if isinstance(wanted, list | tuple | set | frozenset):
-        return list(wanted)
     if isinstance(wanted, str | bytes):
         raise ValueError(f"its requires is the text {text_of(wanted, 80)!r}, not entities")
-    return list(wanted) if isinstance(wanted, Iterable) else (wanted,)
+    found = list(wanted) if isinstance(wanted, Iterable) else [wanted]
+    for one in found:
+        if isinstance(one, str | bytes | int | float):
+            raise ValueError(f"its requires holds {text_of(repr(one), 80)}, which is no entity")
+    return found
 
 
 def _follow(entity: object, way: str) -> str:

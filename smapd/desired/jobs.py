@@ -22,7 +22,7 @@ class Job:
     """One resource for an agent. ``resource``: as of ``version``; ``name``: its id without version.
 
     ``kind``: deploy, dry_run, repair or facts. ``dependency_changed``: something that it requires
-    was changed in this deploy.
+    was changed in this deploy. ``deploy``: the number of the one that it is for.
     """
 
     number: int
@@ -31,6 +31,7 @@ class Job:
     name: str
     resource: Json
     dependency_changed: bool = False
+    deploy: int = 0
 
     @property
     def type(self) -> str:

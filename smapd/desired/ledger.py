@@ -176,3 +176,8 @@ class Ledger:
             over, self._over = self._over, []
             for done in over:
                 done.callback(None)
+
+
+def at_the_end(failure: Failure) -> None:
+    """For ``durable``: kept no more, since smapd stops; it is done again at the next start."""
+    failure.trap(ShutdownRequested)  # type: ignore[no-untyped-call]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from smapd.options import Option, OptionTable, boolean, duration, integer, size, words
+from smapd.values import Problem
+
+_NAME: Final = re.compile(r"[^\s/,\[\]\x00-\x1f\x7f](?:[^/,\[\]\x00-\x1f\x7f]{0,98}[^\s/,\[\]])?")
+_SERVED: Final = re.compile(r"[^,\x00-\x1f\x7f]{1,1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,38 @@ def agent_from(name: str, values: Mapping[str, Any]) -> AgentSettings:
         accept_code=values["AcceptCode"],
         device=values["Device"],
     )
+
+
+def why_no_name(settings: AgentSettings) -> str:
+    """Why an agent cannot be called so or cannot serve what it says, "" if it can."""
+    if not _NAME.fullmatch(settings.name) or settings.name in (".", ".."):
+        return (
+            f"{settings.name[:80]!r} is no name of an agent: write up to 100 letters, without"
+            " comma, slash or bracket."
+        )
+    if not settings.names:
+        return "it serves no agent name."
+    for name in sorted(settings.names):
+        if not _SERVED.fullmatch(name):
+            return f"{name[:80]!r} is no agent name of a resource: text on one line, no comma."
+    return ""
+
+
+def problems_of(agents: Sequence[AgentSettings]) -> list[Problem]:
+    """What is wrong with the names of all ``[agent NAME]`` together; each name has one agent."""
+    problems: list[Problem] = []
+    serving: dict[str, str] = {}
+    for one in agents:
+        section = f"agent {one.name}".strip()
+        why = why_no_name(one)
+        if why:
+            problems.append(Problem(why, section=section))
+        for name in sorted(one.names):
+            other = serving.setdefault(name, one.name)
+            if other != one.name:
+                text = f"{name} is served by [agent {other}] already; each name is by one agent."
+                problems.append(Problem(text, section=section, key="Agents"))
+    return problems
 
 
 TABLES: Final = (

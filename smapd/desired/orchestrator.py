@@ -17,38 +17,33 @@ from zope.interface import implementer
 
 from smapd.errors import (
     Busy,
-    DataDirUnusable,
     Forbidden,
-    NoSuchDeploy,
     NoSuchResource,
     NoSuchVersion,
     NotReady,
     StorageFull,
 )
 from smapd.interfaces import IBackoff, IClock, IDesired, IFaults, IThreads, IWatching
+from smapd.storage import cannot_open
 from smapd.storage.recovery import is_disk
 from smapd.values import ActionFilter, Json
 
-from .actions import AgentLogs, first_seen
+from .actions import AgentLogs
 from .blobs import Blobs
 from .dispatch import Dispatcher
 from .elsewhere import Elsewhere
-from .ids import Id
 from .jobs import Drift, IAgent
-from .ledger import Ledger
+from .ledger import Ledger, at_the_end
 from .options import Limits
-from .runs import DONE, OVERTAKEN, RUNNING, Run, summary
+from .runs import DONE, OVERTAKEN, RUNNING, Run
 from .shelf import Shelf
-from .states import Place, ResourceState
 from .store import POOL, Store, Writes
-from .versions import Version, difference
+from .tidying import tidied
+from .versions import Version
+from .views import Views, name_of
 from .watching import Watchers
 
-MOST_DEPLOYS: Final = 1_000
 TIDY_EACH_S: Final = 3600.0
-BLOB_GRACE_MS: Final = 86_400_000
-"""A file that no version names may be of one that is about to come."""
-
 T = TypeVar("T")
 _log = Logger()
 
@@ -77,12 +72,20 @@ class Orchestrator:
     ) -> None:
         self._store, self._blobs, self._threads, self._clock = store, blobs, threads, clock
         self._limits = limits
-        self._watchers = Watchers()
-        told = self._watchers.tell
-        self._ledger = Ledger(store, logs, threads, clock, backoff, faults, told)
+        watchers = Watchers()
+        self._ledger = Ledger(store, logs, threads, clock, backoff, faults, watchers.tell)
         self.dispatcher = Dispatcher(self._ledger, clock, looked, drifted, self._ended)
         self.elsewhere = Elsewhere(self.dispatcher, clock)
         self._shelf = Shelf(store, blobs, self._on_disk, clock)
+        self._views = Views(
+            store,
+            self._shelf,
+            self.dispatcher,
+            watchers,
+            self._on_disk,
+            self.deploys,
+            self._load,
+        )
         self._deploys: dict[int, Json] = {}
         self._newest_deploy = 0
         self._tidying: Any = None
@@ -99,14 +102,14 @@ class Orchestrator:
             await self._threads.to_pool(POOL, self._open)
         except (sqlite3.Error, OSError) as error:
             path = self._store.path
-            raise DataDirUnusable(f"{path} cannot be opened: {error}.") from error
+            raise cannot_open(path, path.parent, error) from error
         for note in self._store.notes:
             _log.warn("{note}", note=note)
         self._ledger.start()
         self._is_open = True
         found = await self._threads.to_pool(POOL, self._store.deploys)
         self._newest_deploy = max(found, default=0)
-        self._deploys = found
+        self._deploys = {d: one for d, one in found.items() if not one.get("is_dropped")}
         await self._resume()
         self._tidying = self._clock.later(60.0, self._tidy)
 
@@ -133,7 +136,7 @@ class Orchestrator:
 
     def versions(self) -> Deferred[list[Json]]:
         """Every version without its resources, oldest first."""
-        return self._on_disk(self._store.versions).addCallback(self._with_states)
+        return self._on_disk(self._store.versions).addCallback(self._views.with_states)
 
     def add(self, body: Any, *, token: bool) -> Deferred[int]:
         """Keep a version; its number, once it is durable."""
@@ -141,11 +144,11 @@ class Orchestrator:
 
     def version(self, n: int, after: int, limit: int) -> Deferred[dict[str, Json]]:
         """A version with resources ``after`` to ``after + limit``, and what became of each."""
-        return Deferred.fromCoroutine(self._show(n, after, limit))
+        return Deferred.fromCoroutine(self._views.version(n, after, limit))
 
     def difference(self, n: int, other: int | None) -> Deferred[dict[str, Json]]:
         """What version ``n`` changes beside ``other``, None for the one that is deployed."""
-        return Deferred.fromCoroutine(self._differ(n, other))
+        return Deferred.fromCoroutine(self._views.difference(n, other))
 
     async def _add(self, body: Any, token: bool) -> int:
         self._check_open()
@@ -157,55 +160,6 @@ class Orchestrator:
         deployed = None if current is None else current.version
         return (await self._shelf.add(body, deployed, check)).number
 
-    async def _show(self, n: int, after: int, limit: int) -> dict[str, Json]:
-        version = await self._load(n)
-        run, results = self._run_of(n), dict[int, Json]()
-        deploy = next((d for d in self.deploys() if d["version"] == n and not d["dry_run"]), None)
-        if run is not None:
-            results = run.results
-        elif deploy is not None:
-            results = await self._on_disk(self._store.results, deploy["deploy"])
-        shown = range(min(after, len(version.ids)), min(after + limit, len(version.ids)))
-        told = version.header() | {
-            "deploy": deploy,
-            "resources": [
-                {
-                    "resource": version.ids[i],
-                    "desired": version.resources[i],
-                    "result": results.get(i),
-                    "state": _state(run, version.ids[i], results.get(i)),
-                }
-                for i in shown
-            ],
-        }
-        if shown and shown[-1] + 1 < len(version.ids):
-            told["next"] = shown[-1] + 1
-        return told
-
-    async def _differ(self, n: int, other: int | None) -> dict[str, Json]:
-        new = await self._load(n)
-        if other is None:
-            current = self.dispatcher.current
-            old = None if current is None else current.version
-        else:
-            old = await self._load(other)
-        return difference(old, new)
-
-    def _with_states(self, headers: list[Json]) -> list[Json]:
-        newest: dict[int, Json] = {}
-        for deploy in self.deploys():
-            if not deploy["dry_run"]:
-                newest.setdefault(deploy["version"], deploy)
-        current = self.dispatcher.current
-        return [
-            {
-                **header,
-                "deploy": newest.get(header["version"]),
-                "is_deployed": current is not None and current.version.number == header["version"],
-            }
-            for header in headers
-        ]
-
     # --- deploys
 
     def deploy(self, n: int, *, dry_run: bool, token: bool) -> Deferred[int]:
@@ -214,12 +168,12 @@ class Orchestrator:
 
     def deploys(self) -> list[Json]:
         """The deploys known, newest first, without their results."""
-        live = {run.number: run.told() for run in self._runs()}
+        live = {run.number: run.told() for run in self.dispatcher.runs()}
         return [live.get(d, told) for d, told in sorted(self._deploys.items(), reverse=True)]
 
     def deployed(self, d: int, after: int, limit: int) -> Deferred[dict[str, Json]]:
         """A deploy with up to ``limit`` results behind the first ``after``, as they came."""
-        return Deferred.fromCoroutine(self._deployed(d, after, limit))
+        return Deferred.fromCoroutine(self._views.deployed(d, after, limit))
 
     async def _deploy(self, n: int, dry_run: bool, token: bool) -> int:
         self._check_open()
@@ -231,11 +185,14 @@ class Orchestrator:
         self._deploys[d] = run.told()
         try:
             await self._on_disk(self._keep_deploy, d, run.told(), None if dry_run else n)
+        except StorageFull:
+            self._drop(d, run)  # its row may be there, and only what stands beside it not
+            raise
         except BaseException:
             del self._deploys[d]
             raise
         self._check_open()
-        newest = max((one.number for one in self._runs() if not one.dry_run), default=0)
+        newest = max((one.number for one in self.dispatcher.runs() if not one.dry_run), default=0)
         if not dry_run and newest > d:  # a newer one was faster
             run.state, run.ended_ms = OVERTAKEN, self._clock.wall_ms()
             self._deploys[d] = run.told()
@@ -252,8 +209,9 @@ class Orchestrator:
         """It is not begun after all: at a start nobody goes on with it."""
         del self._deploys[d]
         run.state = OVERTAKEN
-        self._ledger.deploy(d, run.told())
-        self._clock.background(self._ledger.durable(), f"dropping deploy {d}")
+        self._ledger.deploy(d, run.told() | {"is_dropped": True})
+        kept = self._ledger.durable().addErrback(at_the_end)
+        self._clock.background(kept, f"dropping deploy {d}")
 
     def _ended(self, run: Run) -> None:
         self._deploys[run.number] = run.told()
@@ -262,33 +220,6 @@ class Orchestrator:
         self._store.write(Writes(deploys={d: told}))
         if deployed is not None:
             self._store.mark_deployed(d, deployed)
-
-    async def _deployed(self, d: int, after: int, limit: int) -> dict[str, Json]:
-        run = next((run for run in self._runs() if run.number == d), None)
-        if run is not None:
-            version, results, came = run.version, run.results, run.came
-            told = run.told()
-        else:
-            stored = self._deploys.get(d)
-            if stored is None:
-                raise NoSuchDeploy(f"There is no deploy {d}.")
-            told = dict(stored)
-            version = await self._load(told["version"])
-            results = await self._on_disk(self._store.results, d)
-            results = {i: one for i, one in results.items() if i < len(version.ids)}
-            came = list(results)
-            told |= summary(results.values(), bool(told["dry_run"]))
-        page = came[after : after + limit]
-        told["results"] = [{"resource": version.ids[i], **results[i]} for i in page]
-        told["next"] = after + len(page)
-        if told["dry_run"] and told["state"] == DONE:
-            looked = ResourceState.DRY.value
-            told["unseen"] = [
-                {"resource": version.ids[i], "reason": results[i].get("reason", "")}
-                for i in came
-                if results[i]["status"] != looked
-            ][:1_000]
-        return told
 
     async def _resume(self) -> None:
         """The newest deploy goes on, or is kept as it is; a dry run of before is not."""
@@ -320,14 +251,6 @@ class Orchestrator:
         )
         self.dispatcher.resume(run)
 
-    def _runs(self) -> list[Run]:
-        found = [self.dispatcher.current, self.dispatcher.dry, *self.dispatcher.dry_waiting]
-        return [run for run in found if run is not None]
-
-    def _run_of(self, n: int) -> Run | None:
-        current = self.dispatcher.current
-        return current if current is not None and current.version.number == n else None
-
     # --- blobs
 
     def put_blob(self, sha256: str, data: bytes) -> Deferred[bool]:
@@ -340,54 +263,14 @@ class Orchestrator:
 
     # --- resources
 
-    def resources(self, states: Sequence[str], after: int, limit: int) -> dict[str, Json]:
-        """The resources that are deployed, each with its state, and how many stand where."""
-        run = self.dispatcher.current
-        if run is None:
-            return {"version": None, "counts": {}, "resources": []}
-        counts: dict[str, int] = {}
-        shown: list[Json] = []
-        told = {"version": run.version.number, "counts": counts, "resources": shown}
-        for i, id_ in enumerate(run.version.ids):
-            result = run.results.get(i)
-            state = _state(run, id_, result) or Place.WAITING.value
-            counts[state] = counts.get(state, 0) + 1
-            if i < after or (states and state not in states):
-                continue
-            if len(shown) == limit:
-                told.setdefault("next", i)
-                continue
-            agent = run.version.agents[i]
-            shown.append({"resource": id_, "agent": agent, "state": state, "result": result})
-        return told
-
     def resource(self, id: str) -> Deferred[dict[str, Json]]:
         """One resource: what is desired, its state, its facts."""
-        return Deferred.fromCoroutine(self._resource(id))
-
-    async def _resource(self, id_: str) -> dict[str, Json]:
-        name = _name(id_)
-        facts = await self._on_disk(self._store.facts, name)
-        run = self.dispatcher.current
-        i = None if run is None else run.version.index.get(name)
-        if run is None or i is None:
-            if not facts and not await self._is_known(name):
-                raise NoSuchResource(f"There is no resource {name}.")
-            return {"resource": name, "state": None, "desired": None, "facts": facts}
-        return {
-            "resource": name,
-            "agent": run.version.agents[i],
-            "version": run.version.number,
-            "desired": run.version.resources[i],
-            "state": _state(run, name, run.results.get(i)),
-            "result": run.results.get(i),
-            "facts": facts,
-        }
+        return Deferred.fromCoroutine(self._views.resource(id))
 
     def check_facts(self, id: str) -> Deferred[dict[str, Json]]:
         """Have the handler find out what it can about a resource; that is kept, and given."""
         self._check_open()
-        name = _name(id)
+        name = name_of(id)
         run = self.dispatcher.current
         if run is None or name not in run.version.index:
             raise NoSuchResource(f"There is no resource {name} that is deployed.")
@@ -395,45 +278,15 @@ class Orchestrator:
 
     def actions(self, id: str, asked: ActionFilter) -> Deferred[list[Json]]:
         """What was done to a resource, with the handler's log."""
-        return Deferred.fromCoroutine(self._actions(id, asked))
+        return Deferred.fromCoroutine(self._views.actions(id, asked))
 
-    async def _actions(self, id_: str, asked: ActionFilter) -> list[Json]:
-        name = _name(id_)
-        found = await self._on_disk(self._find, name, asked)
-        if not found and not await self._is_known(name):
-            raise NoSuchResource(f"There is no resource {name}.")
-        return found
-
-    def _find(self, name: str, asked: ActionFilter) -> list[Json]:
-        rows = self._store.actions(
-            name,
-            after=asked.after,
-            before=asked.before,
-            from_ms=asked.from_ms,
-            to_ms=asked.to_ms,
-            newest_first=asked.newest_first,
-        )
-        return first_seen(rows, asked)
+    def resources(self, states: Sequence[str], after: int, limit: int) -> dict[str, Json]:
+        """The resources that are deployed, each with its state, and how many stand where."""
+        return self._views.resources(states, after, limit)
 
     def follow(self, id: str, asked: ActionFilter, give: Callable[[Json], None]) -> IWatching:
         """Give each action that comes from now on, once it is durable."""
-        name = _name(id)
-        if not self._is_in_memory(name):
-            raise NoSuchResource(f"No version that is deployed has {name}.")
-        return self._watchers.add(name, asked, give)
-
-    def _is_in_memory(self, name: str) -> bool:
-        versions = [*(run.version for run in self._runs()), *self._shelf.at_hand()]
-        return any(name in version.index for version in versions)
-
-    async def _is_known(self, name: str) -> bool:
-        if self._is_in_memory(name):
-            return True
-        asked = ActionFilter(limit=1)
-        if await self._on_disk(self._find, name, asked):
-            return True
-        newest = self._store.newest
-        return newest > 0 and name in (await self._load(newest)).index
+        return self._views.follow(id, asked, give)
 
     # --- agents
 
@@ -480,7 +333,7 @@ class Orchestrator:
             raise NotReady("The desired state is not served now.")
 
     async def _load(self, n: int) -> Version:
-        for run in self._runs():
+        for run in self.dispatcher.runs():
             if run.version.number == n:
                 return run.version
         return await self._shelf.load(n)
@@ -494,34 +347,23 @@ class Orchestrator:
         """Once an hour: what is past its bounds goes."""
         self._tidying = self._clock.later(TIDY_EACH_S, self._tidy)
         current = self.dispatcher.current
-        kept = {run.version.number for run in self._runs()}
+        kept = {run.version.number for run in self.dispatcher.runs()}
         deploy = 0 if current is None else current.number
         self._clock.background(
-            self._on_disk(self._tidied, self._clock.wall_ms(), kept, deploy).addCallback(
-                self._after_tidying
-            ),
+            self._on_disk(
+                tidied,
+                self._store,
+                self._blobs,
+                self._limits,
+                self._clock.wall_ms(),
+                kept,
+                deploy,
+            ).addCallback(self._after_tidying),
             "tidying the desired state",
         )
 
-    def _tidied(self, now_ms: int, kept: set[int], deploy: int) -> set[int]:
-        store, limits = self._store, self._limits
-        store.drop_actions(now_ms - round(limits.retention_s * 1000), limits.action_bytes)
-        store.drop_deploys(MOST_DEPLOYS, deploy)
-        headers = {header["version"]: header for header in store.versions()}
-        for n in sorted(headers)[: -limits.versions]:
-            if n not in kept:
-                store.drop_version(n)
-                del headers[n]
-        blobs = {
-            name
-            for header in headers.values()
-            for name in [*header["files"].values(), *(one["wheel"] for one in header["code"])]
-        }
-        self._blobs.sweep(blobs, (now_ms - BLOB_GRACE_MS) / 1000)
-        return set(store.deploys())
-
     def _after_tidying(self, left: set[int]) -> None:
-        known = {run.number for run in self._runs()} | left | {self._newest_deploy}
+        known = {run.number for run in self.dispatcher.runs()} | left | {self._newest_deploy}
         self._deploys = {d: told for d, told in self._deploys.items() if d in known}
 
 
@@ -531,25 +373,6 @@ def _check_code(version: Version, token: bool) -> None:
             "A version that brings code for handlers needs the token, over loopback too.",
             hint="Set [server] Token, and send it as Authorization: Bearer TOKEN.",
         )
-
-
-def _state(run: Run | None, name: str, result: Json | None) -> str | None:
-    """Where a resource stands: as the deploy under way has it, else as it ended."""
-    if run is not None and run.deployment is not None:
-        shown = run.deployment.state(name)
-        if not (isinstance(shown, Place) and result is not None and run.state == DONE):
-            return shown.value
-    return None if result is None else str(result["status"])
-
-
-def _name(id_: str) -> str:
-    try:
-        return Id.parse_id(id_).resource_str()
-    except ValueError:
-        raise NoSuchResource(
-            f"{id_[:200]!r} is no id of a resource.",
-            hint="It is written ns::Type[agent,attribute=value].",
-        ) from None
 
 
 def _as_ours(failure: Failure) -> Any:

@@ -37,6 +37,10 @@ from .registry import FrozenRegistry
 from .resources import Resource
 from .states import Action, Change, ResourceState
 
+HANGS: Final = (
+    "Its handler has not come back since it went past its time limit; it is not begun once more"
+    " beside that."
+)
 _WELL: Final = (ResourceState.DEPLOYED, ResourceState.DRY)
 
 
@@ -168,6 +172,8 @@ class ResourceRun:
     def run(self) -> ResourceResult:
         """Do it; raises nothing. After ``abandon`` its result is of no account."""
         self._began_ms = self._now_ms()
+        if self.is_abandoned:  # while it waited for a thread
+            return self._result(ResourceState.FAILED)
         result = attempt(self._run)
         if isinstance(result, Failure):
             ctx, why = self._context(None), told(result)
@@ -184,6 +190,12 @@ class ResourceRun:
         The thread that runs it goes on by itself.
         """
         self.is_abandoned = True
+        return self._result(ResourceState.FAILED, reason)
+
+    def refuse(self, reason: str) -> ResourceResult:
+        """It is not begun at all: it failed for this reason."""
+        self._began_ms = self._now_ms()
+        self._context(None).error("%(reason)s", reason=reason)
         return self._result(ResourceState.FAILED, reason)
 
     # --- on the agent's thread

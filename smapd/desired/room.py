@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from smapd.errors import ConfigError
 from smapd.runtime import PoolSize, Runtime
 from smapd.values import Json
 
@@ -14,7 +15,7 @@ from .agents import EmbeddedAgent
 from .blobs import Blobs
 from .drift import DriftSeries, ITreeOfDrift
 from .jobs import Drift
-from .options import agent_from, limits_from
+from .options import agent_from, limits_from, problems_of
 from .orchestrator import Orchestrator
 from .store import POOL, Store
 
@@ -28,6 +29,8 @@ class DesiredRoom:
     checked values of each ``[agent NAME]``. ``tree``: where the drift is shown as timeseries, None
     for nowhere. ``services``: what handlers may reach of the daemon, by name. ``drifted``: told of
     each drift that repair finds.
+
+    :raises ConfigError: if two agents are to serve one name, or one has a name that is none.
     """
 
     def __init__(
@@ -41,6 +44,10 @@ class DesiredRoom:
         services: Mapping[str, Any] | None = None,
         drifted: Callable[[Drift], None] = lambda drift: None,
     ) -> None:
+        settings = [agent_from(name, values) for name, values in agents]
+        problems = problems_of(settings)
+        if problems:
+            raise ConfigError(problems)
         run.threads.add_pool(POOL, PoolSize(kept=1, most=1, queue=QUEUE))
         blobs = Blobs(home / "blobs", home / "quarantine")
         series = None if tree is None else DriftSeries(tree, run.faults)
@@ -57,10 +64,8 @@ class DesiredRoom:
             drifted=drifted,
         )
         self.agents = [
-            EmbeddedAgent(
-                agent_from(name, values), run.threads, run.clock, run.faults, blobs.get, services
-            )
-            for name, values in agents
+            EmbeddedAgent(one, run.threads, run.clock, run.faults, blobs.get, services)
+            for one in settings
         ]
         self._clock = run.clock
 

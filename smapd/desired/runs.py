@@ -21,7 +21,8 @@ class Run:
     """A deploy under way, or the last one, whose resources are kept as they should be.
 
     ``results``: by index of the resource in its version. ``came``: those indices as results came,
-    one a resource. On the reactor's thread.
+    one a resource; each result has its place there as ``came`` too, so that whoever reads on behind
+    the first K reads on in the same order from the disk. On the reactor's thread.
     """
 
     def __init__(
@@ -39,7 +40,8 @@ class Run:
         self.began_ms, self.ended_ms = began_ms, ended_ms
         self.state = state
         self.results: dict[int, Json] = dict(results or {})
-        self.came = list(self.results)
+        self.came = in_order(self.results)
+        self._next = 1 + max((one.get("came", 0) for one in self.results.values()), default=0)
         self.agent_names = list(dict.fromkeys(version.agents))
         self.deployment: Deployment | None = None
         self.repairing: set[str] = set()
@@ -65,8 +67,12 @@ class Run:
     def note(self, name: str, result: Json) -> int:
         """This came of a resource; its index."""
         i = self.version.index[name]
-        if i not in self.results:
+        before = self.results.get(i)
+        if before is None:
             self.came.append(i)
+            result["came"], self._next = self._next, self._next + 1
+        else:
+            result["came"] = before.get("came", 0)
         self.results[i] = result
         return i
 
@@ -101,6 +107,11 @@ class Run:
                     result.get("skipped_for", ""),
                     Change(result["change"]),
                 )
+
+
+def in_order(results: Mapping[int, Json]) -> list[int]:
+    """The indices of these results, as they came."""
+    return sorted(results, key=lambda i: results[i].get("came", 0))
 
 
 def summary(results: Iterable[Json], dry_run: bool) -> dict[str, Json]:

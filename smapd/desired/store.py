@@ -129,7 +129,10 @@ class Store:
             if is_disk(error):
                 raise
             self._replace(error)
-        self._adopt_files(told=not is_new)
+        self._adopt_files()
+        self._restore_mark()
+        if is_new and self.notes:
+            self.notes.insert(0, f"{self.path} was missing beside the files of versions")
         self._read_newest()
 
     def close(self) -> None:
@@ -383,7 +386,6 @@ class Store:
                 os.rename(f"{self.path}{tail}", f"{target}{tail}")
         self._db = self._connect(self.path)
         saved = self._salvage(target)
-        self._restore_mark()
         self.notes.append(
             f"{self.path} was damaged ({cause}); it was set aside, and {saved} rows of it are kept"
         )
@@ -403,7 +405,7 @@ class Store:
         return saved
 
     def _restore_mark(self) -> None:
-        """If the newest deploy was lost with the database, begin it again."""
+        """If the newest deploy was lost, with its row or the database, go on with it."""
         try:
             _, d, version = unpack_small(_MAGIC, (self.files / "deployed").read_bytes())
         except (FileNotFoundError, Damaged):
@@ -411,8 +413,9 @@ class Store:
         if d not in self.deploys():
             deploy = {"deploy": d, "version": version, "dry_run": False, "state": "running"}
             self.write(Writes(deploys={d: deploy}))
+            self.notes.append(f"{self.path}: deploy {d} of version {version} is taken up again")
 
-    def _adopt_files(self, told: bool) -> None:
+    def _adopt_files(self) -> None:
         """Versions whose row is missing come from their files."""
         db = self._open()
         known = {n for (n,) in db.execute("SELECT n FROM version")}
@@ -426,8 +429,7 @@ class Store:
                 continue
             n = int(header["version"])
             db.execute("INSERT OR REPLACE INTO version VALUES(?, ?)", _row("v", n, header))
-            if told:
-                self.notes.append(f"{self.path}: version {n} came from its file")
+            self.notes.append(f"{self.path}: version {n} came from its file")
 
     def _file(self, n: int) -> Path:
         return self.files / f"{n:08d}"

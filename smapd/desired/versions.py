@@ -24,6 +24,7 @@ from smapd.values import Json
 
 from .blobs import is_sha256
 from .ids import Id
+from .jsonable import MOST_DEEP
 from .order import check_order
 
 MOST_RESOURCES: Final = 100_000
@@ -205,12 +206,29 @@ def _resources(given: list[Any], number: int) -> list[dict[str, Json]]:
         if id_ in seen:
             raise BadRequest(f"{id_} is there twice.")
         seen.add(id_)
+        if _is_deep(one):
+            raise BadRequest(f"{id_}: a value is nested more than {MOST_DEEP} deep.")
         requires = one.get("requires", [])
         if not isinstance(requires, list) or not all(isinstance(r, str) for r in requires):
             raise BadRequest(f"{id_}: requires must be a list of ids.")
         bare = list(dict.fromkeys(_id(r, f"requires of {id_}") for r in requires))
         found.append({**one, "id": f"{id_},v={number}", "requires": bare})
     return found
+
+
+def _is_deep(resource: Mapping[str, Any]) -> bool:
+    """Whether a field is deeper than what writes and compares it goes; level by level."""
+    level = [one for one in resource.values() if isinstance(one, dict | list)]
+    for _ in range(MOST_DEEP):
+        if not level:
+            return False
+        level = [
+            part
+            for one in level
+            for part in (one.values() if isinstance(one, dict) else one)
+            if isinstance(part, dict | list)
+        ]
+    return bool(level)
 
 
 def _id(text: str, where: str) -> str:

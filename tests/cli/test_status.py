@@ -3,6 +3,7 @@ import json
 import pytest
 
 from smapd.cli import main, status
+from smapd.cli.summary import summary
 from tests.cli.daemon import FakeDaemon
 
 pytestmark = pytest.mark.real
@@ -21,7 +22,7 @@ def test_it_shows_one_fact_a_line(capsys: pytest.CaptureFixture[str]) -> None:
         "drivers": [{"path": "/host", "errors": ["a", "b"]}, {"path": "/x", "deep": [{"y": 1}]}],
     }
     with FakeDaemon({"/status": (200, found)}) as daemon:
-        assert main(["status", "--url", daemon.url]) == 0
+        assert main(["status", "--all", "--url", daemon.url]) == 0
 
     assert capsys.readouterr().out == (
         f"{daemon.url}\n"
@@ -78,3 +79,64 @@ def test_what_a_device_says_cannot_steer_the_terminal() -> None:
 
 def test_a_list_of_lists_is_shown_in_full() -> None:
     assert list(status.lines([[1, [2, 3]], []])) == ["- - 1", "  - 2, 3", "- none"]
+
+
+def test_a_screenful_says_what_runs_and_what_does_not() -> None:
+    found = {
+        "daemon": {
+            "version": "0.1.0",
+            "pid": 7,
+            "config": "a.ini",
+            "data_dir": "/d",
+            "started_ms": 0,
+            "now_ms": 7_200_000,
+            "not_ready": "",
+        },
+        "tree": {"nodes": 78, "readings": 94, "refused": 3, "dropped": 0},
+        "journal": {"error": "no space left on device"},
+        "drivers": [
+            {"path": "/host", "state": "running"},
+            {"path": "/x", "state": "running", "error": "[/x] read failed: \x1b[2Jrefused"},
+            {"path": "/y", "state": "setting up"},
+        ],
+        "reports": [
+            {"name": "report 0", "state": "idle", "gaps": {}},
+            {
+                "name": "report 1",
+                "state": "waiting",
+                "to": "http://a",
+                "why": "refused",
+                "waiting": 94,
+                "hours_until_loss": 3.5,
+                "gaps": {"bounds": 2},
+            },
+        ],
+        "things": [{"section": "follower f", "state": "failed", "why": "no module nix."}],
+        "late": {"report 2": "no such file"},
+        "faults": [{"text": "old", "count": 1, "for_s": 90}, {"text": "new", "count": 4}],
+    }
+
+    assert list(summary(found)) == [
+        "  smapd      0.1.0, pid 7, up 2 h; ready",
+        "  config     a.ini",
+        "  data       /d",
+        "  tree       78 nodes, 94 readings",
+        "             3 refused; the log says which",
+        "  journal    the disk takes nothing: no space left on device",
+        "  drivers    2 running, 1 setting up",
+        "             [/x] read failed: \\x1b[2Jrefused",
+        "             /y: setting up",
+        "  reports    1 idle, 1 waiting",
+        "             report 1 to http://a: refused; 94 readings wait, the first is lost in 3.5 h,"
+        " 2 lost",
+        "  things     1 failed",
+        "             follower f: no module nix.",
+        "  not yet    [report 2] no such file",
+        "  trouble    new (4 times, for 0 s)",
+        "             old (for 90 s)",
+    ]
+
+
+def test_a_screenful_of_another_version_is_shown_as_far_as_it_goes() -> None:
+    for found in ({"daemon": {}}, {"daemon": {}, "drivers": 3, "reports": [1], "tree": None}):
+        assert next(summary(found)).startswith("  smapd")

@@ -18,7 +18,9 @@ from smapd.desired import (
     Resource,
     cache,
 )
+from smapd.desired.cache import _Making
 from smapd.errors import ShutdownRequested
+from smapd.runtime.program import thread_ident
 from smapd.testing import FakeClock
 
 WAIT_S = 20
@@ -633,3 +635,29 @@ def test_entries_are_deleted_once_whoever_finds_them_over() -> None:
     held.close()
 
     assert sorted(gone) == sorted(made)
+
+
+def test_what_is_over_is_deleted_once_though_its_successor_fails() -> None:
+    """IM-43: exactly once."""
+    clock = Clock()
+    held = AgentCache(clock)
+    deleted: list[str] = []
+    held.get_or_make("k", lambda: "old", timeout_s=1.0, call_on_delete=deleted.append)
+    clock.advance(2)
+
+    with pytest.raises(ZeroDivisionError):
+        held.get_or_make("k", lambda: 1 // 0)
+
+    assert deleted == ["old"]
+
+
+def test_who_was_woken_does_not_wait_any_more() -> None:
+    """IM-44: a thread that has been given its value, and has not run since, stops nobody."""
+    held, other = AgentCache(Clock()), -1
+    mine, theirs = _Making(thread_ident()), _Making(other)
+    mine.is_done = theirs.is_done = True
+    theirs.value = "made by the other"
+    held._waits_for[other] = mine
+    held._making["k"] = theirs
+
+    assert held.get_or_make("k", lambda: "not this") == "made by the other"

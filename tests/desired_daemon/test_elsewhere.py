@@ -155,7 +155,7 @@ def test_a_result_is_answered_once_it_is_durable(daemon: Any) -> None:
     assert not kept.called
     home.run.threads.let_go("disk-desired")
 
-    assert result(kept) == {"taken": 1}
+    assert result(kept) == {"taken": 1, "unknown": []}
 
 
 @pytest.mark.parametrize(
@@ -200,3 +200,38 @@ def test_a_stop_ends_every_wait(daemon: Any) -> None:
     home.stop()
 
     assert result(poll) == {"jobs": [], "closed": []}
+
+
+def test_no_job_of_before_a_start_is_taken_for_another(daemon: Any) -> None:
+    """A process that outlived the daemon tells by numbers that the new one never gave."""
+    home = daemon()
+    poll = home.desired.work("far", asking(threads=1))
+    home.deploy(lamp("a", agent="far"), lamp("b", agent="far"))
+    home.run.advance(0.1)
+    (old,) = result(poll)["jobs"]
+    answer(home, told(old))
+
+    again = daemon()
+    known = result(again.desired.results("far", {"session": SESSION, "results": [told(old)]}))
+    poll = again.desired.work("far", asking(threads=1, running=[old["job"]]))
+    again.run.advance(0.1)
+    (new,) = result(poll)["jobs"]
+
+    assert known == {"taken": 0, "unknown": [old["job"]]}
+    assert "name=b" in new["resource"]["id"]
+    assert answer(again, told(old)) == 0
+    assert again.statuses(1) == {"a": "deployed"}
+
+
+def test_after_a_start_one_of_a_device_is_handed_at_a_time(daemon: Any) -> None:
+    """The deploy goes on before the agent comes, who alone says what a device is."""
+    home = daemon()
+    result(Deferred.fromCoroutine(home.desired.stop()))
+    home = daemon()
+    home.deploy(lamp("a", agent="far", bus="1"), lamp("b", agent="far", bus="1"))
+
+    poll = home.desired.work("far", asking(device="bus"))
+    home.run.advance(0.1)
+
+    (job,) = result(poll)["jobs"]
+    assert "name=a" in job["resource"]["id"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from twisted.internet.defer import Deferred
 
-from smapd.desired.actions import MOST_LOGS, AgentLogs, bounded
+from smapd.desired.actions import MOST_BYTES, MOST_LOGS, AgentLogs, bounded
 from smapd.desired.ledger import Ledger
 from smapd.desired.store import POOL, Store
 from smapd.errors import ShutdownRequested
@@ -159,6 +160,37 @@ def test_what_is_too_large_keeps_its_state() -> None:
 
     assert (kept["status"], kept["changes"]) == ("deployed", {})
     assert "too many to keep" in kept["logs"][0]["message"]
+
+
+def test_a_log_that_is_too_large_keeps_its_ends_and_the_differences() -> None:
+    logs = [
+        {"ms": n, "level": "info", "message": "x" * 30_000, "kwargs": {"n": n}} for n in range(100)
+    ]
+    changes = {"level": {"current": 1, "desired": 2}}
+
+    kept = bounded({**ACTION, "changes": changes, "logs": logs})
+
+    assert kept["changes"] == changes
+    assert (kept["logs"][0], kept["logs"][-1]) == (logs[0], logs[-1])
+    (note,) = [one for one in kept["logs"] if one["level"] == "warning"]
+    assert f"{101 - len(kept['logs'])} records of its log were left out" in note["message"]
+    assert len(orjson.dumps(kept)) <= MOST_BYTES
+
+
+def test_a_model_s_agents_fill_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version may name a hundred thousand agents, and none of them need ever come."""
+    monkeypatch.setattr("smapd.desired.actions._MOST_FILES", 3)
+    record = {"ms": 1_000, "level": "info", "message": "none there", "kwargs": {}}
+    logs = AgentLogs(tmp_path / "log")
+
+    for n in range(9):
+        logs.write([{**ACTION, "agent": f"ghost{n}", "logs": [record]}])
+    AgentLogs(tmp_path / "log").write([{**ACTION, "agent": "ghost0", "logs": [record]}])
+
+    names = sorted(file.name for file in (tmp_path / "log").iterdir())
+    assert names == [*[f"agent-ghost{n}.log" for n in range(3)], "agent-others.log"]
+    assert len((tmp_path / "log" / "agent-others.log").read_text().splitlines()) == 6
+    assert len((tmp_path / "log" / "agent-ghost0.log").read_text().splitlines()) == 2
 
 
 def test_an_agent_s_log_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from typing import Any
 
@@ -19,6 +20,7 @@ from smapd.errors import (
     NoSuchResource,
     NoSuchVersion,
     NotReady,
+    StorageFull,
     VersionConflict,
 )
 from smapd.values import ActionFilter
@@ -497,3 +499,88 @@ def test_status_says_where_it_stands(daemon: Any) -> None:
     assert (told["versions"], told["deploy"]["state"], told["under_way"]) == (1, "done", 0)
     assert told["agents"][0]["name"] == "edge"
     assert told["error"] == ""
+
+
+def test_who_reads_on_behind_the_first_results_misses_none(daemon: Any) -> None:
+    """The order in which results came is that of the disk too, once the deploy is over."""
+    home = daemon()
+    d = home.deploy(lamp("c", requires=("b",)), lamp("b", requires=("a",)), lamp("a"))
+    live = [one["resource"] for one in home.deployed(d)["results"]]
+    dry = home.deploy(lamp("c"), lamp("b", agent="none"), lamp("a"), dry_run=True)
+    home.run.advance(GRACE_S + 1)
+
+    home.deploy(lamp("other"))
+
+    assert live == [lamp_id("a"), lamp_id("b"), lamp_id("c")]
+    assert [one["resource"] for one in home.deployed(d)["results"]] == live
+    later = result(home.desired.deployed(d, 1, 10))
+    assert [one["resource"] for one in later["results"]] == live[1:]
+    last = [one["resource"] for one in home.deployed(dry)["results"]][-1]
+    assert last == lamp_id("b", "none")
+
+
+def test_a_handler_that_hangs_is_not_begun_again_beside_itself(daemon: Any) -> None:
+    """Each look for repair would leave one more thread, and two at one device."""
+    home = daemon(time_limit_s=30.0, repair_s=60.0)
+    home.run.threads.hold("agent-edge")
+    d = home.deploy(lamp("a"))
+    home.run.advance(31)
+    assert home.statuses(d) == {"a": "failed"}
+
+    home.run.advance(200)
+
+    assert (home.agent.status()["abandoned"], home.agent.status()["hanging"]) == (1, 1)
+    (found,) = home.deployed(d)["results"]
+    assert "is not begun once more" in found["reason"]
+    home.run.threads.let_go("agent-edge")
+    home.run.advance(61)
+    assert home.statuses(d) == {"a": "deployed"}
+    assert home.agent.status()["hanging"] == 0
+    assert home.world.asked.count(("create", "a")) == 1
+
+
+def test_when_too_many_hang_nothing_more_is_begun(
+    daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smapd.desired.agents.SPARE_THREADS", 2)
+    home = daemon(time_limit_s=30.0)
+    home.run.threads.hold("agent-edge")
+    home.deploy(lamp("a"), lamp("b"))
+    home.run.advance(31)
+
+    d = home.deploy(lamp("c"))
+
+    (found,) = home.deployed(d)["results"]
+    assert found["status"] == "failed"
+    assert "2 handlers of agent edge are past their time limit" in found["reason"]
+
+
+def test_a_deploy_that_was_refused_for_a_full_disk_is_not_taken_up_later(
+    daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row may be on the disk, while what stands beside it found no room."""
+
+    def full(*a: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    home = daemon()
+    n = home.post(lamp("a"))
+    monkeypatch.setattr(home.store, "mark_deployed", full)
+    with pytest.raises(StorageFull):
+        result(home.desired.deploy(n, dry_run=False, token=False))
+    assert home.desired.deploys() == []
+
+    again = daemon()
+
+    assert again.desired.deploys() == []
+    assert again.world.asked == []
+
+
+def test_a_value_that_is_too_deep_is_refused(daemon: Any) -> None:
+    deep: Any = 1
+    for _ in range(500):
+        deep = [deep]
+    home = daemon()
+
+    with pytest.raises(BadRequest, match="name=a.*nested more than 32 deep"):
+        home.post(lamp("a", level=deep))

@@ -123,7 +123,7 @@ def test_a_damaged_row_costs_itself(store: Any, tmp_path: Path, table: str) -> N
     assert len(again.results(1)) == 50 - (table == "result")
     assert len(list(again.actions("r"))) == 100 - (table == "action")
     assert len(again.facts("r")) == 1 - (table == "fact")
-    assert len(again.deploys()) == 1 - (table == "deploy")
+    assert again.deploys()[1]["version"] == 2  # its row or, beside the versions, the mark
 
 
 @pytest.mark.parametrize("at", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9])
@@ -160,6 +160,9 @@ def test_a_lost_database_costs_no_version(store: Any, tmp_path: Path) -> None:
     again = store()
 
     assert [h["version"] for h in again.versions()] == [1, 2, 3]
+    assert again.deploys() == {1: {"deploy": 1, "version": 2, "dry_run": False, "state": "running"}}
+    assert "was missing beside the files of versions" in again.notes[0]
+    assert "deploy 1 of version 2 is taken up again" in again.notes[-1]
 
 
 def test_a_damaged_version_says_so(store: Any, tmp_path: Path) -> None:
