@@ -21,8 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from smapd.config import Plan
-from smapd.errors import SecretUnreadable, ShutdownRequested, SmapError
-from smapd.runtime import Clock, Runtime, make_runtime, pool_sizes, start_logging
+from smapd.errors import ConfigError, SecretUnreadable, ShutdownRequested, SmapError
+from smapd.runtime import Clock, Runtime, attempt, make_runtime, pool_sizes, start_logging
 
 if TYPE_CHECKING:
     from smapd.assembly import Daemon, Settings
@@ -137,7 +137,11 @@ class _DaemonService(Service):
         runtime = make_runtime(reactor, sizes)
         settings = Settings(self._port, self._data_dir, self._http, os.environ, self._announce)
         self._clock = runtime.clock
-        self._daemon = self._build(runtime, reactor, settings)
+        built = attempt(self._build, runtime, reactor, settings)
+        if isinstance(built, Failure):
+            self._could_not_start(built)
+            return
+        self._daemon = built
         if self._on_daemon is not None:
             self._on_daemon(self._daemon, self._end)
         self._daemon.start().addErrback(self._could_not_start)
@@ -176,7 +180,8 @@ class _DaemonService(Service):
         from twisted.internet import reactor
 
         if not isinstance(failure.value, ShutdownRequested):
-            self.status = CONFIG if isinstance(failure.value, SecretUnreadable) else 1
+            is_config = isinstance(failure.value, ConfigError | SecretUnreadable)
+            self.status = CONFIG if is_config else 1
             if isinstance(failure.value, SmapError):
                 _print_error(failure.value)
             else:

@@ -315,3 +315,45 @@ def test_assets_of_the_config_file_come_and_go_with_it(programs: Path) -> None:
         assert daemon.request("DELETE", "/assets/by-hand").status == 204
         eventually(lambda: "server lost by-hand" in daemon.text(), daemon)
         assert daemon.get("/data/x").status == 404
+
+
+def test_who_waits_for_an_answer_is_told_of_the_stop(programs: Path) -> None:
+    """T2: 503 SHUTDOWN, not a cut connection; a live look ends, and holds no stop up."""
+    with DaemonProcess(CONFIG, path=[programs]) as daemon:
+        serving(daemon)
+        where = urlsplit(daemon.url)
+        asked = http.client.HTTPConnection(str(where.hostname), where.port, timeout=20)
+        asked.request("POST", "/assets/press/requests/Silent?timeout=60")
+        look = http.client.HTTPConnection(str(where.hostname), where.port, timeout=20)
+        look.request("GET", "/assets/press/events", headers={"Accept": "text/event-stream"})
+        events = look.getresponse()
+        eventually(lambda: _requests(daemon)["open"] == 1, daemon)
+        assert daemon.child is not None
+        daemon.child.terminate()
+        answer = asked.getresponse()
+        assert (answer.status, json.loads(answer.read())["reason"]) == (503, "SHUTDOWN")
+        assert b"smapd is stopping" in events.read()
+        for one in (answer, events, asked, look):
+            one.close()
+        assert daemon.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ("[follower server]\ntype = twin_programs.Reader\n", "has the name server already"),
+        ("[server]\nEventModules = no_such_module,\n", "event module no_such_module cannot be"),
+    ],
+)
+def test_a_config_that_cannot_be_is_one_sentence_and_no_daemon(
+    programs: Path, more: str, text: str
+) -> None:
+    """Bad input: exit status 78, no traceback, and no process that serves nothing."""
+    daemon = DaemonProcess(CONFIG + more, path=[programs])
+    try:
+        daemon.spawn()
+        assert daemon.wait() == 78
+        assert text in daemon.text()
+        assert "Traceback" not in daemon.text()
+    finally:
+        daemon.close()

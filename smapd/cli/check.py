@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from smapd.errors import ConfigError
@@ -16,6 +15,7 @@ from smapd.options import duration
 from smapd.values import Problem
 
 from . import exits, plans
+from .check_others import check_others
 from .output import say
 
 if TYPE_CHECKING:
@@ -33,41 +33,22 @@ def run(args: argparse.Namespace) -> int:
     """Print every problem; 78 if one of them is an error, 0 if there are warnings alone."""
     try:
         plan = plans.load(args.config)
-        _import_event_types(plan)
+        warnings = [*plan.warnings, *check_others(plan)]
     except ConfigError as e:
         if not args.json:
             raise
         print(_json(args.config, e.problems, ok=False))
         return exits.CONFIG
     if args.json:
-        print(_json(args.config, plan.warnings, ok=True, outages=_outages(plan)))
+        print(_json(args.config, warnings, ok=True, outages=_outages(plan)))
         return exits.OK
-    for problem in plan.warnings:
+    for problem in warnings:
         say(str(problem))
     sections = len(plan.sections) + len(plan.plain)
     print(f"{args.config}: no errors in {sections} section{'s' * (sections != 1)}.")
     for name, found in _outages(plan).items():
         print(f"[{name}] {found.sentence()}")
     return exits.OK
-
-
-def _import_event_types(plan: Plan) -> None:
-    """As the start of a daemon does, which fails without them.
-
-    :raises ConfigError: naming each module of [server] EventModules that is no good.
-    """
-    modules = plan.server["EventModules"]
-    if not modules:
-        return
-    from importlib.metadata import EntryPoints
-
-    from smapd.twin.event import EventTypes
-
-    try:
-        EventTypes(modules, offers=EntryPoints())
-    except ConfigError as e:
-        found = [replace(problem, file=plan.file, section="server") for problem in e.problems]
-        raise ConfigError(found) from None
 
 
 def _outages(plan: Plan) -> dict[str, Outage]:

@@ -117,6 +117,11 @@ FAMILIES: Final = (
         journal_dropped,
         "why",
     ),
+    gauge(
+        "smapd_quarantine_bytes",
+        "Bytes of what was found damaged and set aside in quarantine/, where nothing is deleted.",
+        one("quarantine", "bytes"),
+    ),
     counter(
         "smapd_disk_written_bytes_total",
         "Bytes that this process gave the disk to write, for whatever file.",

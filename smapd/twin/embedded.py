@@ -24,6 +24,7 @@ from smapd.runtime import Runtime, attempt
 from smapd.runtime.program import Flag, ProgramThread, spawn
 from smapd.values import Json, Problem
 
+from .callbacks import FollowerCallbacks, IntegratorCallbacks
 from .client import Client
 from .event import EventTypes
 from .event.types import look_here
@@ -132,6 +133,7 @@ class _Thing:
         self._type = ""
         self.starts = self.failures = 0
         self._ended: list[Deferred[None]] = []
+        self._is_done = False  # its thread has nothing left to do but end
 
     # --- on the reactor's thread
 
@@ -142,18 +144,19 @@ class _Thing:
     def left(self) -> list[str]:
         """The threads of it that have not ended."""
         calling = self._client is not None and self._client.is_calling
-        names = [self.thread_name] if self.is_alive else []
+        names = [self.thread_name] if self.is_alive and not self._is_done else []
         return names + [f"{self.thread_name}-calls"] * calling
 
     def start(self) -> None:
         if not self.is_alive:
             self._stopping.clear()
+            self._is_done = False
             self._thread = spawn(self.thread_name, self._live)
 
     def stop(self) -> Deferred[None]:
         """Ask it to stop, again and again; fires when it has, or the time is over."""
         done: Deferred[None] = Deferred()
-        if not self.is_alive:
+        if self._is_done or not self.is_alive:
             done.callback(None)
             return done
         self._stopping.set()
@@ -215,6 +218,7 @@ class _Thing:
         finally:
             if self._stopping.is_set():
                 self._be("stopped")
+            self._is_done = True
             attempt(self._say_ended)
 
     def _say_ended(self) -> None:
@@ -227,6 +231,7 @@ class _Thing:
         options = section.resolve()
         self._type = str(options.get("type") or "")
         found = find_thing(self._type, section.header)
+        check_kind(found, section)
         config = config_of(section.kind, section.name, options)
         config[LINK] = self._link
         if self._types is not None:
@@ -249,7 +254,9 @@ class _Thing:
         error: Any = failure.value
         known = isinstance(error, SmapError)
         text = error.message if known else f"{type(error).__name__}: {error}"
-        text = " ".join(text.split())[:1000]
+        if isinstance(error, ConfigError):  # its own words say that nothing was started
+            text = " ".join(str(problem) for problem in error.problems)
+        text = " ".join(text.split())[:1000].removeprefix(f"[{self.section.header}] ")
         self._be("failed", text)
         self._run.faults.fault(
             ("thing", self.section.header),
@@ -304,6 +311,29 @@ def find_thing(name: str, header: str = "") -> type[ThingRunner]:
         what = "there is no such class" if found is None else "it is no ThingRunner"
         raise wrong(f"{what}.{meant}")
     return found
+
+
+def check_kind(found: type[ThingRunner], section: ThingSection) -> None:
+    """Refuse the class of a follower in the section of an integrator, and the other way round.
+
+    :raises ConfigError: naming the section it wants.
+    """
+    wants = {
+        kind
+        for kind, callbacks in (
+            ("integrator", IntegratorCallbacks),
+            ("follower", FollowerCallbacks),
+        )
+        if issubclass(found, callbacks)
+    }
+    if section.kind == "thing" or len(wants) != 1 or section.kind in wants:
+        return
+    (kind,) = wants
+    text = f"its callbacks are those of a {kind}. Write [{kind} {section.name}]."
+    if kind == "integrator":
+        text = text.replace("of a ", "of an ")
+    name = f"{found.__module__}.{found.__qualname__}"
+    raise ConfigError([Problem(text, section=section.header, key="type", value=name)])
 
 
 def made(found: type[ThingRunner], config: Mapping[str, Any]) -> ThingRunner:

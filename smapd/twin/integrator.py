@@ -26,7 +26,7 @@ from .event import AssetEvent, InternalEvent, UnknownEvent
 from .responding import Responder, T2Request
 from .settings import integrator_settings
 from .told import CREATED, Told
-from .wire import EVENT_BYTES, Frame
+from .wire import EVENT_BYTES, MOST_TEXT, Frame
 
 PUBLISH_S: Final = 30.0
 """How long the daemon may take to make an event durable."""
@@ -162,7 +162,8 @@ class Integrator:
         :raises AssetUnknown: if the asset was deleted meanwhile.
         :raises ShutdownRequested: after ``stop``.
         """
-        responder = self._responder(request, mime)
+        responder = self._responder(request)
+        _check_mime(mime)
         _check_bytes(data)
         with self._gone_asset(request):
             responder.begin()
@@ -181,7 +182,8 @@ class Integrator:
 
         Raises as ``t2_respond`` does; ``write`` does so too.
         """
-        responder = self._responder(request, mime)
+        responder = self._responder(request)
+        _check_mime(mime)
 
         def write(chunk: bytes) -> bool:
             _check_bytes(chunk)
@@ -214,7 +216,7 @@ class Integrator:
         """
         if not isinstance(reason, T2ProviderFailureReason):
             raise TypeError(f"a reason is a T2ProviderFailureReason, not {reason!r}")
-        responder = self._responder(request, "")
+        responder = self._responder(request)
         with self._gone_asset(request):
             responder.begin()
             responder.fail(reason, str(message))
@@ -275,11 +277,9 @@ class Integrator:
         if self._state == "new":
             raise EventPublishFailure("The integrator is not started: call its start() first.")
 
-    def _responder(self, request: T2Request, mime: str) -> Responder:
+    def _responder(self, request: T2Request) -> Responder:
         if not isinstance(request, T2Request):
             raise TypeError(f"a T2Request is answered, not {request!r}")
-        if not isinstance(mime, str):
-            raise TypeError(f"a mime type is a text, not {mime!r}")
         if self._state == "stopped":
             raise ShutdownRequested("The integrator is stopped.")
         return request._responder
@@ -293,6 +293,13 @@ class Integrator:
             if self._told.is_gone(request.asset_id):
                 raise AssetUnknown(f"Asset {request.asset_id} was deleted meanwhile.") from error
             raise
+
+
+def _check_mime(mime: object) -> None:
+    if not isinstance(mime, str) or not 0 < len(mime) <= MOST_TEXT or not mime.isprintable():
+        raise TypeError(
+            f"a mime type is a text of 1 to {MOST_TEXT} printable letters, not {mime!r:.80}"
+        )
 
 
 def _check_bytes(data: object) -> None:

@@ -87,6 +87,7 @@ class Role:
     def leave(self) -> None:
         """Tell no more; what it was to answer fails."""
         self.is_over = True
+        self._turns.close()  # first: the end of one's read is no other's turn
         if self._assets is not None:
             self._assets.close()
         feeds, self.events = self.events, {}

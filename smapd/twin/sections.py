@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from configobj import ConfigObj, ConfigObjError
 
-from smapd.errors import ConfigError, SecretUnreadable
+from smapd.errors import BadRequest, ConfigError, SecretUnreadable
 from smapd.options import (
     REQUIRED,
     Option,
@@ -31,6 +31,7 @@ from smapd.options import (
 from smapd.values import Json, Problem, Severity
 
 from .options import TABLES as SERVER_TABLES
+from .patterns import Patterns
 from .settings import MAX_UNACKED, MOST_UNACKED, URL, replay_from
 
 KINDS: Final = ("integrator", "follower", "thing")
@@ -54,7 +55,13 @@ _BOTH: Final = (
 )
 _INTEGRATOR: Final = (
     Option("Source", str, None, "says in each event who published it; the section's name"),
-    Option("MaxWorkers", integer, None, "for the program: how many workers its pool has"),
+    Option(
+        "MaxWorkers",
+        integer,
+        None,
+        "for the program: how many workers its pool has",
+        at_least=1,
+    ),
 )
 _FOLLOWER: Final = (
     Option(
@@ -87,8 +94,28 @@ _BY_KIND: Final = {
     "thing": (*_BOTH, *_INTEGRATOR, *_FOLLOWER),
 }
 
+
+def check_thing(values: Mapping[str, Any], where: Where) -> Iterator[Problem]:
+    """What the daemon would refuse at each try: a name that is none, patterns that are none."""
+    name = name_of(where.section)
+    if len(name) > 128 or not name.isprintable():
+        yield where.problem("its name has 1 to 128 printable letters.")
+    try:
+        Patterns(values.get("Assets") or ())
+    except BadRequest as error:
+        yield where.problem(error.message, "Assets")
+    module, _, attribute = str(values.get("type") or "").replace(":", ".").rpartition(".")
+    if (
+        "type" in values
+        and values["type"] is not None
+        and not (module and attribute.isidentifier())
+    ):
+        yield where.problem("not a class. Write package.module.Class.", "type", values["type"])
+
+
 THING_TABLES: Final = tuple(
-    OptionTable(kind, (*_TYPE, *options), is_open=True) for kind, options in _BY_KIND.items()
+    OptionTable(kind, (*_TYPE, *options), check=check_thing, is_open=True)
+    for kind, options in _BY_KIND.items()
 )
 """Of things that run in the daemon."""
 

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from smapd.errors import ConfigError, EventInvalid
+from smapd.errors import BadRequest, ConfigError, EventInvalid
 from smapd.options import Secret, boolean, duration
 from smapd.values import Json, Problem
 
 from .event.base import event_ms
+from .patterns import Patterns
 
 LINK: Final = "_link"
 """Where the daemon puts the link of a thing that it runs itself."""
@@ -92,7 +93,7 @@ def integrator_settings(config: Any, name: str) -> IntegratorSettings:
     made = IntegratorSettings(
         source=read.text("source", name) or name,
         t2=read.flag("t2"),
-        assets=read.words("assets", ("*",)),
+        assets=read.patterns(),
         event_modules=read.modules(),
     )
     read.done()
@@ -107,7 +108,7 @@ def follower_settings(config: Any) -> FollowerSettings:
     read = _Reader("follower", config)
     made = FollowerSettings(
         t2=read.flag("t2"),
-        assets=read.words("assets", ("*",)),
+        assets=read.patterns(),
         event_modules=read.modules(),
         max_unacked=read.whole("max_unacked", MAX_UNACKED, 1, MOST_UNACKED),
         replay=read.replay(),
@@ -191,6 +192,14 @@ class _Reader:
             self.wrong(key, "not a list of words.", found)
             return default
         return tuple(word for word in found if word)
+
+    def patterns(self) -> tuple[str, ...]:
+        found = self.words("assets", ("*",))
+        try:
+            Patterns(found)
+        except BadRequest as error:
+            self.wrong("assets", error.message, ", ".join(found))
+        return found
 
     def modules(self) -> tuple[str, ...]:
         if self._config.get("event_modules") is not None:

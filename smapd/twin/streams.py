@@ -29,21 +29,34 @@ class Turns:
     def __init__(self, most: int = READS) -> None:
         self._free = most
         self._waiting: deque[Callable[[], None]] = deque()
+        self._is_going = self._is_closed = False
 
     def ask(self, begin: Callable[[], None]) -> None:
         """Call ``begin`` once it may read; it says ``over`` when it has."""
-        if self._free:
-            self._free -= 1
-            begin()
-        else:
+        if not self._is_closed:
             self._waiting.append(begin)
+            self._go_on()
 
     def over(self) -> None:
         """A read has ended."""
-        if self._waiting:
-            self._waiting.popleft()()
-        else:
-            self._free += 1
+        self._free += 1
+        self._go_on()
+
+    def close(self) -> None:
+        """The consumer is gone: nobody's turn comes any more."""
+        self._is_closed = True
+        self._waiting.clear()
+
+    def _go_on(self) -> None:
+        if self._is_going:
+            return  # one that is over at once: not a call deeper for each
+        self._is_going = True
+        try:
+            while self._free > 0 and self._waiting:
+                self._free -= 1
+                self._waiting.popleft()()
+        finally:
+            self._is_going = False
 
 
 class Streams:
@@ -121,6 +134,7 @@ class Tail:
         self._streams, self._turns = streams, turns
         self._room, self._take, self._moved = room, take, moved
         self._more: Deferred[None] | None = None
+        self._page: Deferred[list[EventRecord]] | None = None
         self._is_reading = False
         self._is_closed = False
         streams.add(self)
@@ -151,8 +165,9 @@ class Tail:
         if not self._is_closed:
             self._is_closed = True
             self._streams.remove(self)
-            if self._more is not None:
-                self._more.cancel()
+            for waiting in (self._more, self._page):
+                if waiting is not None:
+                    waiting.cancel()
 
     def _wait(self) -> None:
         more = self._streams.log.when_more(self.stream, self.next)
@@ -177,11 +192,12 @@ class Tail:
         log = self._streams.log
         until = log.next_offset(self.stream)
         page = log.read(self.stream, self.next, min(many, PAGE), max(1, min(size, PAGE_BYTES)))
+        self._page = page
         page.addCallbacks(self._got, self._failed, callbackArgs=(until,))
         page.addErrback(self._failed)
 
     def _got(self, records: Sequence[EventRecord], until: int) -> None:
-        self._is_reading = False
+        self._is_reading, self._page = False, None
         self._turns.over()
         if self._is_closed:
             return
@@ -200,7 +216,7 @@ class Tail:
 
     def _failed(self, failure: Failure) -> None:
         if self._is_reading:
-            self._is_reading = False
+            self._is_reading, self._page = False, None
             self._turns.over()
         if self._is_closed or isinstance(failure.value, CancelledError | ShutdownRequested):
             return

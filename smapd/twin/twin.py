@@ -97,11 +97,15 @@ class Twin:
         """A section was detached from the running daemon."""
         self._registry.section_gone(path)
 
-    def close(self) -> None:
-        """Requests fail with SHUTDOWN, things are told bye, and nothing is deleted any more."""
+    def end_answers(self) -> None:
+        """Requests fail with SHUTDOWN and live looks end, while whoever waits can still be told."""
         self.exchanges.close()
         for following in list(self._following):
             following.end("smapd is stopping")
+
+    def close(self) -> None:
+        """Also things are told bye, and nothing is deleted any more."""
+        self.end_answers()
         self.hub.close()
         self._registry.close()
 

@@ -83,3 +83,56 @@ def test_check_finds_the_event_modules_that_a_start_would_miss(
     first, count = capsys.readouterr().err.splitlines()
     assert first.startswith(f"{config}: [server] EventModules: the event module no_such_module ")
     assert count == "1 problem; nothing was started."
+
+
+OTHERS = """
+[/]
+uuid = 75503ac2-abf0-11e0-b7d6-0026bb56ec92
+[follower f]
+type = nix.F
+[integrator g]
+type = smapd.twin.ThingRunne
+[agent edge]
+Handlers = acmecorp.handlers, smapd.desired.builtin.handlers
+[connector c]
+type = vantiq
+TargetServer = http://localhost:1
+AuthToken = x
+Sources = a
+Handler = os.path
+"""
+
+
+def test_code_that_cannot_be_imported_is_a_warning_as_its_section_alone_stops(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.ini"
+    file.write_text(OTHERS)
+
+    assert main(["check", str(file)]) == 0
+
+    out, err = capsys.readouterr()
+    assert "no errors in 5 sections" in out
+    last = "The daemon starts without this section."
+    assert err.splitlines() == [
+        f"{file}:4: warning: [follower f] type = nix.F: there is no module nix. {last}",
+        f"{file}:6: warning: [integrator g] type = smapd.twin.ThingRunne: there is no such class. "
+        + last,
+        f"{file}:8: warning: [agent edge] Handlers = acmecorp.handlers: there is no module "
+        f"acmecorp. {last}",
+        f"{file}:10: warning: [connector c] Handler = os.path: it is a module, and no class. "
+        + last,
+    ]
+
+
+def test_two_agents_of_one_name_are_an_error_as_they_are_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.ini"
+    file.write_text(OTHERS + "[agent b]\nAgents = edge,\n[agent ../x]\n")
+
+    assert main(["check", str(file)]) == 78
+
+    err = capsys.readouterr().err
+    assert f"{file}:16: [agent b] Agents: edge is served by [agent edge] already" in err
+    assert f"{file}:18: [agent ../x] '../x' is no name of an agent" in err

@@ -23,7 +23,7 @@ from smapd.twin import (
     ThingRunner,
     ThingSection,
 )
-from smapd.twin.embedded import STOP_S, find_thing, made
+from smapd.twin.embedded import STOP_S, check_kind, find_thing, made
 from tests.twin.programs import Home, Said, home, until
 
 free = Mailbox[Any]  # what tests hand to a class that the daemon makes
@@ -211,6 +211,7 @@ def test_one_that_raises_is_made_anew_with_backoff() -> None:
         ({"type": "plant_things.Talkr"}, "Did you mean plant_things.Talker?"),
         ({"type": "no_such_module.X"}, "there is no module no_such_module"),
         ({"type": "plant_things.Failing", "EventModules": ("gone",)}, "the event module gone"),
+        ({"type": "plant_things.Listener"}, "those of a follower. Write [follower bad]."),
         ({}, "KeyError: 'word'|"),
     ],
 )
@@ -232,6 +233,7 @@ def test_one_that_cannot_be_made_says_why_and_stands_alone(
         assert stopped(at, all_) == []
 
     assert why.partition("|")[0] in shown["why"] or not options
+    assert "nothing was started" not in shown["why"]
 
 
 @pytest.mark.real
@@ -383,3 +385,47 @@ def test_a_class_is_found_and_made_as_it_wants_its_config() -> None:
     assert isinstance(made(Talker, config), Talker)
     assert isinstance(made(Listener, config), Listener)
     assert made(Hanging, config).client.name == "x"
+
+
+def test_the_class_of_another_kind_is_refused_with_the_section_it_wants() -> None:
+    """Bad input: in place of a KeyError of its own; one that is both may be anywhere."""
+    both = type("Both", (FollowerCallbacks, IntegratorCallbacks, ThingRunner), {})
+
+    with pytest.raises(ConfigError, match=r"of an integrator. Write \[integrator x\]"):
+        check_kind(Talker, section("follower x"))
+    with pytest.raises(ConfigError, match=r"of a follower. Write \[follower x\]"):
+        check_kind(Listener, section("integrator x"))
+    for found, header in (
+        (Talker, "integrator x"),
+        (Listener, "follower x"),
+        (Talker, "thing x"),
+        (both, "follower x"),
+        (Failing, "follower x"),
+    ):
+        check_kind(found, section(header))
+
+
+def test_one_that_has_nothing_left_to_do_is_not_left_behind() -> None:
+    """Its thread may take a moment more to end, but holds nothing up."""
+    from tests.twin.things import House
+
+    house = House()
+    all_ = EmbeddedThings(house.twin.hub, house.run)
+    all_.add(section("integrator x", type="gone.X"))
+    thing = all_._things["integrator x"]
+
+    class Ending:
+        """A thread that is about to end."""
+
+        def is_alive(self) -> bool:
+            return True
+
+    told: list[list[str]] = []
+    thing._thread = Ending()  # type: ignore[assignment]
+    thing._stopping.set()
+    all_.stop().addCallback(told.append)
+    assert told == []
+    thing._live()
+    house.run.advance(0)
+
+    assert told == [[]]

@@ -468,7 +468,13 @@ def test_a_wrong_reason_or_request_is_a_type_error() -> None:
         integrator.t2_respond(request, "a/b", wrong)
     with pytest.raises(TypeError, match="mime"):
         integrator.t2_respond(request, wrong.encode(), b"")
+    for mime in ("", "a/b\r\nX: 1", "x" * 256):  # what the daemon would refuse behind our back
+        with pytest.raises(TypeError, match="a mime type is a text of 1 to 255 printable letters"):
+            integrator.t2_respond(request, mime, b"")
+        with pytest.raises(TypeError, match="mime"), integrator.t2_respond_streamed(request, mime):
+            pass
     assert played.peer.take("chunk", "end", "failed") == []
+    integrator.t2_respond(request, "x" * 255, b"")
 
 
 def test_answering_twice_or_after_the_end_is_a_response_failure() -> None:

@@ -277,3 +277,32 @@ def test_a_slip_in_a_known_key_is_found() -> None:
     _values, problems = table("integrator").parse({"type": "a.B", "Asets": "x"})
 
     assert "Did you mean Assets?" in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "text"),
+    [
+        ("follower x", {"Assets": "a b"}, "Assets: 'a b' is no asset id or pattern"),
+        ("follower x", {"Assets": ["ok", "[a]"]}, "Assets: '[a]' is no asset id or pattern"),
+        ("integrator x", {"MaxWorkers": "-1"}, "MaxWorkers = -1: below the least allowed, 1"),
+        ("integrator x", {"type": "nonsense"}, "type = nonsense: not a class"),
+        ("thing " + "x" * 129, {}, "its name has 1 to 128 printable letters"),
+    ],
+)
+def test_what_the_daemon_would_refuse_for_ever_is_an_error_of_the_config(
+    header: str, values: dict[str, Any], text: str
+) -> None:
+    """Bad input: at the start, with its line, and not at each try."""
+    kind = header.partition(" ")[0]
+    _values, problems = table(kind).parse(
+        {"type": "a.B", **values}, Where("c.ini", section=header, line=3)
+    )
+
+    assert [one for one in problems if text in str(one)], problems
+
+
+@pytest.mark.parametrize("read", [follower_settings, lambda c: integrator_settings(c, "x")])
+def test_patterns_that_are_none_are_named_before_anything_is_asked(read: Any) -> None:
+    """Bad input: also in a process of its own."""
+    with pytest.raises(ConfigError, match="assets = a b: 'a b' is no asset id or pattern"):
+        read({"assets": ["a b"]})

@@ -198,3 +198,61 @@ def test_only_a_few_read_at_a_time_and_the_others_in_turn() -> None:
         house.log.go()
         assert len(house.log.waiting) <= 2
     assert all(reader.seen == [0] for reader in readers)
+
+
+def test_who_closes_waits_for_no_read_and_frees_its_turn() -> None:
+    """A thing that starts and stops again and again leaves no reads behind for others to wait."""
+    house = House()
+    house.publish(count=3)
+    house.publish("b", count=3)
+    house.log.is_slow = True
+    turns = Turns(1)
+    first, second = Reader(house.streams, turns=turns), Reader(house.streams, "b", turns)
+    assert len(house.log.waiting) == 1
+
+    first.tail.close()
+
+    held, _found = house.log.waiting.pop(0)
+    assert held.called
+    assert len(house.log.waiting) == 1
+    house.log.go()
+    assert (first.seen, second.seen) == ([], [0, 1, 2])
+
+
+def test_thousands_that_are_gone_lose_no_turn() -> None:
+    """FO-12: assets that were deleted while their events waited to be read."""
+    house = House()
+    for stream in ("a", "b", *(f"gone-{n}" for n in range(3000))):
+        house.publish(stream)
+    house.log.is_slow = True
+    turns = Turns(1)
+    first = Reader(house.streams, turns=turns)
+    gone = [Reader(house.streams, f"gone-{n}", turns) for n in range(3000)]
+    last = Reader(house.streams, "b", turns)
+    for one in gone:
+        one.tail.close()
+
+    house.log.go()
+    house.log.go()
+
+    assert (first.seen, last.seen) == ([0], [0])
+    again = Reader(house.streams, turns=turns)
+    house.log.go()
+    assert again.seen == [0]
+
+
+def test_a_consumer_that_is_gone_begins_no_read() -> None:
+    """The end of one stream's read is no other's turn then."""
+    house = House()
+    turns = Turns(1)
+    for stream in ("a", "b"):
+        house.publish(stream)
+    house.log.is_slow = True
+    readers = [Reader(house.streams, stream, turns) for stream in ("a", "b")]
+    turns.close()
+    for one in readers:
+        one.tail.close()
+    Reader(house.streams, turns=turns)
+
+    assert len(house.log.waiting) == 1
+    assert house.log.waiting[0][0].called
