@@ -1,9 +1,10 @@
 """Options: the keys of one section, declared once; parsed, checked and documented from that.
 
 An option's type is any callable ``type(text) -> value`` whose ValueError carries the sentence that
-the operator reads. The types that sections share are made in ``option_types.py``, secrets in ``secret.py``; both are
-had from here. ``str``, ``int``, ``float`` and ``bool`` mean ``str``, ``integer``, ``number`` and
-``boolean``. All is pure and for any thread; only ``resolve`` reads the environment and files.
+the operator reads. The types that sections share are made in ``option_types.py``, secrets in
+``secret.py``; both are had from here. ``str``, ``int``, ``float`` and ``bool`` mean ``str``,
+``integer``, ``number`` and ``boolean``. All is pure and for any thread; only ``resolve`` reads the
+environment and files.
 """
 
 from __future__ import annotations

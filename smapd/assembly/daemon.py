@@ -257,6 +257,7 @@ class Daemon:
         show("clock", self.clock_watch.status)
         show("journal", self.readings.status)
         show("commits", self.keeping.commits.status)
+        show("quarantine", self.keeping.about_quarantine)
         show("disk writes", self.disk_writes.status)
         show("reactor", self.reactor_lag.status)
         show("reports", self.reports.status)

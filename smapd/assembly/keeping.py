@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +18,17 @@ from smapd.storage import (
     Control,
     DataDir,
     Definitions,
+    Quarantined,
     Readings,
+    quarantined_in,
     settings_from,
 )
+from smapd.values import Json
 
 CONTROL_POOL: Final = "disk-control"
 LOOK_S: Final = 10.0
-"""How often it is looked whether the data directory is still the one that is locked."""
+"""How often it is looked whether the data directory is still the one that is locked, and at what
+lies in its quarantine."""
 
 
 class Keeping:
@@ -36,6 +41,8 @@ class Keeping:
         self.data_dir = DataDir(path)
         self.lost = ""
         """Why what is kept from now on is lost; "" while it is not."""
+        self.quarantined: Quarantined | None = None
+        """What lay in quarantine/ when it was last looked at; None while nobody knows."""
         self._looks: Repeating | None = None
         self.commits = Durations()
         run.threads.add_pool(CONTROL_POOL, PoolSize(kept=1, most=1, queue=1_000))
@@ -52,9 +59,13 @@ class Keeping:
             run.faults,
             settings_from(server),
             highest=self.control.highest,
-            record=self.control.record,
+            record=self._record,
             took=self.commits.add,
         )
+
+    def _record(self, flush: int, readings: int) -> Deferred[None]:
+        # on the thread of the definitions: one that is being written would take it along, or back
+        return self._run.threads.to_pool(CONTROL_POOL, self.control.record, flush, readings)
 
     def open_data_dir(self) -> None:
         self.data_dir.open()
@@ -68,6 +79,7 @@ class Keeping:
             raise DataDirUnusable(
                 f"The definitions in {self.data_dir.path} cannot be opened: {error}."
             ) from error
+        await self._look()
         for note in self.control.notes:
             self.log.warn("{note}", note=note)
 
@@ -76,10 +88,17 @@ class Keeping:
 
     def _look(self) -> Deferred[None]:
         # on a disk thread: a file system that is gone may hang
-        lost = self._run.threads.to_pool(CONTROL_POOL, self.data_dir.lost)
-        return lost.addCallback(self._is)
+        found = self._run.threads.to_pool(CONTROL_POOL, self._found)
+        return found.addCallback(self._is)
 
-    def _is(self, lost: str) -> None:
+    def _found(self) -> tuple[str, Quarantined | None]:
+        quarantined = None
+        with contextlib.suppress(OSError):
+            quarantined = quarantined_in(self.data_dir.path / "quarantine")
+        return self.data_dir.lost(), quarantined
+
+    def _is(self, found: tuple[str, Quarantined | None]) -> None:
+        lost, self.quarantined = found
         before, self.lost = self.lost, lost
         if lost and lost != before:
             self.log.error("{lost} What is kept from now on is lost. Restart smapd.", lost=lost)
@@ -87,8 +106,14 @@ class Keeping:
             self.log.warn("data directory {path} is back", path=str(self.data_dir.path))
 
     def watch(self) -> None:
-        """Look now and then whether the data directory is still there."""
+        """Look now and then at the data directory: whether it is still there, and what is in it."""
         self._looks = self._run.clock.every(LOOK_S, self._look)
+        # what the start has set aside shows at once
+        self._run.clock.background(self._look(), "looking at the data directory")
+
+    def about_quarantine(self) -> Json:
+        """What ``/status`` shows of it; {} while nobody knows."""
+        return {} if self.quarantined is None else self.quarantined.status()
 
     def unwatch(self) -> None:
         """Look no more."""

@@ -4,11 +4,12 @@
 
     def(kind, key, data)    "SMJD" [kind, key, value]
 
-After each change, and at the first opening of a day, the whole is copied to ``control.copy``. A
-damaged row, or a damaged file, is taken from there. Two rows are no definitions: ``control``
-``changes`` counts the changes, so that a file whose log lost its end shows as older than its copy
-(SQLite drops what lies behind a bad frame in silence), and ``journal`` ``highest`` says how far the
-readings journal goes, so that one cut short is noticed; that one is not worth a copy.
+All of it stands once more in a copy (`control_copy`), which has each change before who made it is
+answered. A damaged row, or a damaged file, is taken from there. Two rows are no definitions:
+``control`` ``changes`` counts the changes, so that a file whose log lost its end shows as older
+than its copy (SQLite drops what lies behind a bad frame in silence), and ``journal`` ``highest``
+says how far the readings journal goes, so that one cut short is noticed; that one is not worth a
+copy.
 """
 
 from __future__ import annotations
@@ -16,37 +17,35 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from smapd.errors import DataDirUnusable
-from smapd.values import Json, wall_ms
+from smapd.values import Json
 
+from .control_copy import COUNTER, MAGIC, ControlCopy, Row, changes_of, counted, is_sound
 from .opening_failed import cannot_open, is_full
 from .rawscan import read_wal
 from .recovery import BROKEN, is_disk
 from .rows import Damaged, pack_small, unpack_small
-from .segments import sync_file
 
-_MAGIC: Final = b"SMJD"
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS def(kind TEXT, key TEXT, data BLOB NOT NULL, "
     "PRIMARY KEY(kind, key))"
 )
 _PAGE: Final = 4096
-_DAY_MS: Final = 86_400_000
 
 
 class Control:
-    """The definitions in ``directory``. Every method does I/O: on a disk's thread.
+    """The definitions in ``directory``. Every method does I/O: all on one disk's thread.
 
     Each change is durable when its method returns.
     """
 
     def __init__(self, directory: Path, quarantine: Path) -> None:
         self.path = directory / "control.db"
-        self.copy = directory / "control.copy"
+        self.copy = ControlCopy(directory)
         self.quarantine = quarantine
         self.notes: list[str] = []
         """Sentences for the log about what was mended."""
@@ -84,38 +83,41 @@ class Control:
                 raise
             self._replace(error)
             return
-        bad = [row for row in rows if not _is_sound(*row)]
-        if not is_new and _changes(rows) < _changes(copied):
+        bad = [row for row in rows if not is_sound(*row)]
+        if not is_new and changes_of(rows) < changes_of(copied):
             self._replace(Damaged("its end is missing"))
             return
-        if bad or (is_new and self.copy.exists()):
+        if bad or (is_new and self.copy.path.exists()):
             self._heal(bad, is_new)
-        self._copy_if_old(_definitions(rows) != _definitions(copied))
+        if _definitions(rows) != _definitions(copied):
+            self.copy.make(self._db)
+        else:
+            self._copy_if_due()
 
     def close(self) -> None:
-        """Let go of the file."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        """Let go of the file; its copy is made whole first."""
+        if self._db is not None and (self.copy.has_notes or not self.copy.is_whole):
+            with contextlib.suppress(sqlite3.OperationalError, OSError):
+                self.copy.make(self._db)
+        self._release()
 
     def all(self, kind: str) -> dict[str, Json]:
         """The definitions of a kind, by key, in the order they were made."""
         rows = self._open().execute(
             "SELECT kind, key, data FROM def WHERE kind = ? ORDER BY rowid", (kind,)
         )
-        return {row[1]: unpack_small(_MAGIC, row[2])[2] for row in rows if _is_sound(*row)}
+        return {row[1]: unpack_small(MAGIC, row[2])[2] for row in rows if is_sound(*row)}
 
     def put(self, kind: str, key: str, value: Json) -> None:
-        """Add or replace one. ``value``: what JSON can hold."""
-        with self._change():
-            self._put(kind, key, value)
-        self._copy()
+        """Add or replace one. ``value``: what JSON can hold.
+
+        :raises sqlite3.OperationalError, OSError: if the disk does not take it.
+        """
+        self._change(kind, key, pack_small(MAGIC, [kind, key, value]))
 
     def delete(self, kind: str, key: str) -> None:
         """Remove one; nothing happens if there is none."""
-        with self._change() as db:
-            db.execute("DELETE FROM def WHERE kind = ? AND key = ?", (kind, key))
-        self._copy()
+        self._change(kind, key, b"")
 
     def highest(self) -> tuple[int, int]:
         """The readings journal's last flush, and its readings ever, when last recorded."""
@@ -123,8 +125,11 @@ class Control:
         return int(found[0]), int(found[1])
 
     def record(self, flush: int, readings: int) -> None:
-        """Keep those."""
-        self._put("journal", "highest", [flush, readings])
+        """Keep those; and copy all, if that was not done for a day."""
+        self._put(
+            ("journal", "highest"), pack_small(MAGIC, ["journal", "highest", [flush, readings]])
+        )
+        self._copy_if_due()
 
     # --- private
 
@@ -145,67 +150,48 @@ class Control:
             raise
         return db
 
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that counts as a change; all of it is durable behind it, or nothing."""
+    def _release(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _change(self, kind: str, key: str, data: bytes) -> None:
+        """Put a row, remove it if ``data`` is empty: durable here and in the copy, or not done."""
         db = self._open()
         db.execute("BEGIN IMMEDIATE")
         try:
-            yield db
-            before = self.all("control").get("changes", 0)
-            self._put("control", "changes", int(before) + 1)
+            change = int(self.all(COUNTER[0]).get(COUNTER[1], 0)) + 1
+            if data:
+                self._put((kind, key), data)
+            else:
+                db.execute("DELETE FROM def WHERE kind = ? AND key = ?", (kind, key))
+            self._put(COUNTER, counted(change))
+            self.copy.reserve(kind, key, data)
             db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
+        self.copy.note(change, kind, key, data)
+        self._copy_if_due()
 
-    def _put(self, kind: str, key: str, value: Json) -> None:
+    def _put(self, name: tuple[str, str], data: bytes) -> None:
         self._open().execute(
             "INSERT INTO def VALUES(?, ?, ?) ON CONFLICT(kind, key) DO UPDATE SET data = "
             "excluded.data",
-            (kind, key, pack_small(_MAGIC, [kind, key, value])),
+            (*name, data),
         )
 
-    def _copy(self) -> None:
-        """The copy is whole before it takes the place of the one before."""
-        new = self.copy.with_name("control.copy.new")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-        target = sqlite3.connect(new)
+    def _copy_if_due(self) -> None:
+        if not self.copy.is_due():
+            return
         try:
-            self._open().backup(target)
-            target.execute("PRAGMA journal_mode = DELETE")
-        finally:
-            target.close()
-        sync_file(new)
-        os.rename(new, self.copy)
-        sync_file(self.copy.parent)
+            self.copy.make(self._open())
+        except (sqlite3.OperationalError, OSError):
+            if not self.copy.is_whole:
+                raise
 
-    def _copy_if_old(self, is_other: bool) -> None:
-        try:
-            made_ms = int(self.copy.stat().st_mtime * 1000)
-        except FileNotFoundError:
-            made_ms = 0
-        if is_other or wall_ms() - made_ms > _DAY_MS:
-            self._copy()
-
-    def _rows_of_copy(self) -> list[tuple[str, str, bytes]]:
-        """The sound rows of the copy.
-
-        :raises sqlite3.DatabaseError: if it cannot be read.
-        :raises Damaged: if there is none.
-        """
-        if not self.copy.exists():
-            raise Damaged("there is no copy")
-        db = sqlite3.connect(f"{self.copy.as_uri()}?mode=ro&immutable=1", uri=True)
-        try:
-            rows = db.execute("SELECT kind, key, data FROM def ORDER BY rowid").fetchall()
-        finally:
-            db.close()
-        return [row for row in rows if _is_sound(*row)]
-
-    def _heal(self, bad: list[tuple[str, str, bytes]], is_new: bool) -> None:
+    def _heal(self, bad: list[Row], is_new: bool) -> None:
         """Take damaged rows, or all of a lost file, from the copy."""
         db = self._open()
         copied = {(row[0], row[1]): row[2] for row in self._copied_or_none()}
@@ -227,9 +213,9 @@ class Control:
         else:
             self.notes.append(f"{self.path} was gone; it came from its copy")
 
-    def _copied_or_none(self) -> list[tuple[str, str, bytes]]:
+    def _copied_or_none(self) -> list[Row]:
         try:
-            return self._rows_of_copy()
+            return self.copy.rows()
         except BROKEN as error:
             if is_disk(error):
                 raise
@@ -237,9 +223,9 @@ class Control:
 
     def _replace(self, cause: Exception) -> None:
         """The file is no database any more: set it aside, and begin with the copy's rows."""
-        self.close()
+        self._release()
         try:
-            rows = self._rows_of_copy()
+            rows = self.copy.rows()
         except BROKEN as error:
             if is_disk(error):
                 raise
@@ -262,21 +248,5 @@ class Control:
         self.notes.append(f"{self.path} was damaged ({cause}); it came from its copy")
 
 
-def _changes(rows: Sequence[tuple[str, str, bytes]]) -> int:
-    """The changes that these rows have seen; 0 if they do not say."""
-    for kind, key, data in rows:
-        if (kind, key) == ("control", "changes") and _is_sound(kind, key, data):
-            return int(unpack_small(_MAGIC, data)[2])
-    return 0
-
-
-def _definitions(rows: Sequence[tuple[str, str, bytes]]) -> set[tuple[str, str, bytes]]:
+def _definitions(rows: Sequence[Row]) -> set[Row]:
     return {row for row in rows if row[:2] != ("journal", "highest")}
-
-
-def _is_sound(kind: object, key: object, data: object) -> bool:
-    try:
-        found = unpack_small(_MAGIC, data) if isinstance(data, bytes) else None
-    except Damaged:
-        return False
-    return found is not None and found[:2] == [kind, key]

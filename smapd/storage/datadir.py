@@ -45,8 +45,8 @@ VERSION_FILE: Final = "VERSION"
 _CONTENT: Final = b"smapd data %d\n"
 _VERSION = re.compile(rb"smapd data (\d{1,9})\s*")
 _OURS = re.compile(
-    r"(LOCK|VERSION|daemon\.json|(history|control|desired)\.db(-wal|-shm|-journal)?|control\.copy"
-    r"|readings|events|audit|log|blobs|backups|quarantine)(\.new)?"
+    r"(LOCK|VERSION|daemon\.json|(history|control|desired)\.db(-wal|-shm|-journal)?"
+    r"|control\.(copy|changes)|readings|events|audit|log|blobs|backups|quarantine)(\.new)?"
 )
 _DEFINITIONS = re.compile(r"control\.(db|db-wal|copy)")
 _SEGMENT = re.compile(rb"SMJ([1-9])")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from smapd.values import Gap, Payload, Run
+from smapd.values import Gap, Json, Payload, Position, Run
 
 _DAY_MS: Final = 86_400_000
 
@@ -17,6 +17,18 @@ class Draft:
 
     payload: Payload
     taken: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is sent next. ``suspects``: readings passed over in it."""
+
+    runs: Sequence[Run]
+    gaps: Sequence[Gap]
+    count: int
+    end: Position | None
+    suspects: int = 0
+    beat: bool = False
 
 
 class Source(Protocol):
@@ -117,6 +129,16 @@ class Counters:
         self.size_bytes += size_bytes
         self.today_bytes += size_bytes
 
+    def accepted(self, readings: int, now_ms: int) -> None:
+        """A body of so many readings was."""
+        self.bodies += 1
+        self.readings += readings
+        self.last_ms = now_ms
+
+    def error(self, why: str, now_ms: int) -> None:
+        """The last thing that went wrong."""
+        self.last_error, self.last_error_ms = why, now_ms
+
     def day_ends_ms(self, now_ms: int, most: int | None) -> int | None:
         """When the next UTC day begins, if the bytes of this one are used up; else None."""
         self._turn_day(now_ms)
@@ -128,3 +150,29 @@ class Counters:
         day = now_ms // _DAY_MS
         if day != self.today:
             self.today, self.today_bytes = day, 0
+
+
+def status_of(
+    state: DeliveryState, counters: Counters, to: str, waiting: int, lag_ms: int
+) -> dict[str, Json]:
+    """What ``/status`` shows of one. ``to``: the place, as it may be shown."""
+    shown: dict[str, Json] = {"state": type(state).__name__.lower()}
+    if isinstance(state, Waiting):
+        shown |= {"why": state.why, "failures": state.failures, "until_ms": state.until_ms}
+    elif isinstance(state, Paused):
+        shown["why"] = state.why
+    elif isinstance(state, Sending):
+        shown["since_ms"] = state.since_ms
+    return shown | {
+        "to": to,
+        "waiting": waiting,
+        "lag_s": lag_ms / 1000,
+        "bodies": counters.bodies,
+        "readings": counters.readings,
+        "bytes": counters.size_bytes,
+        "failures": counters.failures,
+        "refused": counters.refused,
+        "last_ms": counters.last_ms,
+        "last_error": counters.last_error,
+        "last_error_ms": counters.last_error_ms,
+    }

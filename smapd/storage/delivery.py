@@ -8,63 +8,38 @@ next place of its ring; nothing leaves but by ``Accepted`` or as a counted gap.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
 from smapd.interfaces import IBackoff, IClock, ICursor, IFaults, ISink
-from smapd.values import (
-    Accepted,
-    Gap,
-    Json,
-    Outcome,
-    Position,
-    Retry,
-    Run,
-    TooLarge,
-)
+from smapd.values import Accepted, Gap, Json, Outcome, Position, Retry, TooLarge
 
 from .bell import Bell
+from .body_size import MOST_BYTES, BodySize
 from .delivering import (
     Counters,
     DeliveryOptions,
     DeliveryState,
     Idle,
     Paused,
+    Piece,
     Sending,
     Source,
     Stopped,
     Waiting,
+    status_of,
 )
-from .poison import REST_S, Budget, Hunt
+from .pace import Pace
+from .poison import REST_S, Budget, Hunt, Repeats, behind_suspects
 from .ring import Ring, Target
-from .slices import gaps_of, without
-
-MOST_READINGS: Final = 10_000
-MOST_BYTES: Final = 4 * 2**20
-MOST_NODES: Final = 5_000
-"""Nodes that one body brings whole, where readings do not ask for them."""
-
-SMALLER_FOR_S: Final = 3600.0
-"""How long bodies stay small after a sink said that one was too large."""
+from .slices import oldest_ms
+from .trouble import Trouble
 
 ABOUT_THE_BODY_AFTER: Final = 3
 """So many answers 500 in a row to the same body are taken for a refusal of it."""
 
 _GIVE_UP_AFTER: Final = 3  # refusals of a body without readings, until it is let go
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """What is sent next. ``suspects``: readings passed over in it."""
-
-    runs: Sequence[Run]
-    gaps: Sequence[Gap]
-    count: int
-    end: Position | None
-    suspects: int = 0
-    beat: bool = False
 
 
 class Delivery:
@@ -97,7 +72,8 @@ class Delivery:
         """How old the first reading of the last body was when it was accepted."""
         self.ring = Ring(targets)
         self._source, self._sink = source, sink
-        self._clock, self._backoff, self._faults = clock, backoff, faults
+        self._clock = clock
+        self._trouble = Trouble(name, self.ring, self.counters, clock, backoff, faults)
         self._options, self._missing = options or DeliveryOptions(), missing
         self._paused: str | None = None
         self._is_stopped = False
@@ -105,17 +81,13 @@ class Delivery:
         self._in_flight: Deferred[Outcome] | None = None
         self._flight_s = 0.0
         self._bell = Bell(clock)
-        self._not_before_s = 0.0
-        self._round_s: float | None = None
+        self._pace = Pace(clock.seconds())
+        self._size = BodySize()
         self._owed = 0
-        self._sent_s = clock.seconds()
-        self._most = MOST_READINGS
-        self._most_nodes = MOST_NODES
-        self._small_until_s = 0.0
         self._hunt: Hunt | None = None
         self._rest_until_s = 0.0
         self._budget = Budget()
-        self._same: tuple[Position | None, int] = (None, 0)
+        self._repeats = Repeats()
 
     # --- life
 
@@ -156,13 +128,13 @@ class Delivery:
 
     def hurry(self) -> None:
         """Try again now, whatever pause was kept; something about the sink has changed."""
-        self._not_before_s = 0.0
-        self._backoff.reset()
+        self._pace.not_before_s = 0.0
+        self._trouble.hurry()
         self._bell.ring()
 
     def nudge(self) -> None:
         """The source has news."""
-        if self._not_before_s <= self._clock.seconds():
+        if self._pace.not_before_s <= self._clock.seconds():
             self._bell.ring()
 
     def change(self, targets: Sequence[Target], sink: ISink, options: DeliveryOptions) -> None:
@@ -180,27 +152,8 @@ class Delivery:
 
     def status(self) -> dict[str, Json]:
         """Its state and counters, for /status; without secrets."""
-        state, counters = self.state, self.counters
-        shown: dict[str, Json] = {"state": type(state).__name__.lower()}
-        if isinstance(state, Waiting):
-            shown |= {"why": state.why, "failures": state.failures, "until_ms": state.until_ms}
-        elif isinstance(state, Paused):
-            shown["why"] = state.why
-        elif isinstance(state, Sending):
-            shown["since_ms"] = state.since_ms
-        return shown | {
-            "to": self.ring.current.shown,
-            "waiting": self.cursor.waiting(),
-            "lag_s": self.lag_ms / 1000,
-            "bodies": counters.bodies,
-            "readings": counters.readings,
-            "bytes": counters.size_bytes,
-            "failures": counters.failures,
-            "refused": counters.refused,
-            "last_ms": counters.last_ms,
-            "last_error": counters.last_error,
-            "last_error_ms": counters.last_error_ms,
-        }
+        shown = self.ring.current.shown
+        return status_of(self.state, self.counters, shown, self.cursor.waiting(), self.lag_ms)
 
     # --- the loop
 
@@ -224,8 +177,8 @@ class Delivery:
             await self._wait(None)
             return
         now_s = self._clock.seconds()
-        if now_s < self._not_before_s:
-            await self._wait(self._not_before_s - now_s)
+        if now_s < self._pace.not_before_s:
+            await self._wait(self._pace.not_before_s - now_s)
             return
         now_ms = self._clock.wall_ms()
         until_ms = self.counters.day_ends_ms(now_ms, self._options.bytes_per_day)
@@ -243,52 +196,42 @@ class Delivery:
         elif not self._is_stopped and self._paused is None:
             await self._send(piece)
 
-    async def _next(self, now_s: float) -> _Piece | None:
+    async def _next(self, now_s: float) -> Piece | None:
         """What to send now; None if there is nothing, or its time has not come."""
         if self._source.has_news():
-            return _Piece((), (), 0, None)
+            return Piece((), (), 0, None)
         options = self._options
         if self._owed <= 0:
-            if self._is_too_soon(now_s):
+            if self._pace.is_too_soon(options, now_s):
                 return None
             if options.min_period_s:  # to count what waits is to look at each stream
                 self._owed = self.cursor.waiting()
         while not self._is_stopped:
             limit = self._limit(now_s)
             if self._hunt is not None and self._hunt.suspects:
-                return await self._behind_suspects(self._hunt, limit)
+                piece = await behind_suspects(self.cursor, self._hunt, limit, MOST_BYTES)
+                if piece is None:
+                    self._end_hunt("what it refuses has no neighbour that it accepted")
+                return piece
             batch = await self.cursor.read(limit, MOST_BYTES)
             if batch.runs or batch.gaps:
-                return _Piece(batch.runs, batch.gaps, batch.count, batch.end)
+                return Piece(batch.runs, batch.gaps, batch.count, batch.end)
             self._owed = 0
             if batch.end <= batch.first:
                 break
             await self._ack(batch.end)  # nothing there is for this report
-        if options.max_period_s is not None and now_s >= self._sent_s + options.max_period_s:
-            return _Piece((), (), 0, None, beat=True)
+        if self._pace.is_beat_due(options, now_s):
+            return Piece((), (), 0, None, beat=True)
         return None
 
-    async def _behind_suspects(self, hunt: Hunt, limit: int) -> _Piece | None:
-        passed = await self.cursor.read(hunt.suspects, MOST_BYTES)
-        batch = await self.cursor.read(passed.count + limit, MOST_BYTES)
-        rest = without(batch, passed)
-        gaps = [*batch.gaps, *gaps_of(passed, "refused")]
-        count = batch.count - passed.count
-        if count <= 0 and not hunt.is_proved:
-            self._end_hunt("what it refuses has no neighbour that it accepted")
-            return None
-        end = batch.end if count > 0 else passed.end
-        return _Piece(rest, gaps, max(count, 0), end, suspects=passed.count)
-
     def _limit(self, now_s: float) -> int:
-        if now_s >= self._small_until_s:
-            self._most, self._most_nodes = MOST_READINGS, MOST_NODES
+        self._size.look(now_s)
         if self._hunt is not None:
-            return max(1, min(self._hunt.limit, self._most))
-        return self._most
+            return max(1, min(self._hunt.limit, self._size.readings))
+        return self._size.readings
 
-    async def _send(self, piece: _Piece) -> None:
-        draft = self._source.draft(piece.runs, piece.gaps, self._most_nodes, piece.beat)
+    async def _send(self, piece: Piece) -> None:
+        draft = self._source.draft(piece.runs, piece.gaps, self._size.nodes, piece.beat)
         if draft is None:
             if piece.suspects:
                 self._set_aside(piece)
@@ -321,34 +264,26 @@ class Delivery:
 
     # --- what comes of a send
 
-    async def _accepted(self, piece: _Piece) -> None:
-        now_s = self._clock.seconds()
-        counters = self.counters
-        counters.bodies += 1
-        counters.readings += piece.count
-        counters.last_ms = self._clock.wall_ms()
+    async def _accepted(self, piece: Piece) -> None:
+        now_s, now_ms = self._clock.seconds(), self._clock.wall_ms()
+        self.counters.accepted(piece.count, now_ms)
         if piece.runs:
-            self.lag_ms = counters.last_ms - piece.runs[0].ms[0]
-        self._same = (None, 0)
-        self._backoff.reset()
-        self._faults.cleared(
-            ("delivery", self.name),
-            "{report}: delivers again, after {count} failures in {for_s} s",
-            report=self.name,
-        )
+            self.lag_ms = now_ms - piece.runs[0].ms[0]
+        self._repeats.end()
+        self._trouble.is_over()
         rate = self._options.catch_up_rate
         if rate and piece.count and self.cursor.waiting() > piece.count:
-            self._not_before_s = now_s + piece.count / rate
-        self._sent_s = self._round_s = now_s
+            self._pace.not_before_s = now_s + piece.count / rate
+        self._pace.accepted(now_s)
         if piece.suspects:
             self._set_aside(piece)
         if self._hunt is not None:
             self._hunt.accepted(self.ring.index, now_s)
-        self.state = Idle(counters.last_ms)
+        self.state = Idle(now_ms)
         if piece.end is not None:
             await self._done(piece)
 
-    async def _done(self, piece: _Piece) -> None:
+    async def _done(self, piece: Piece) -> None:
         """The sink has it, or is not to have it: move on, and make that durable."""
         assert piece.end is not None
         self._owed -= piece.count + piece.suspects
@@ -368,20 +303,15 @@ class Delivery:
                 return
             why = f"its place cannot be written: {errors[0].value}"
             self._failed(why, None, turn=False)
-            await self._wait(self._not_before_s - self._clock.seconds())
+            await self._wait(self._pace.not_before_s - self._clock.seconds())
 
-    async def _too_large(self, piece: _Piece, outcome: TooLarge) -> None:
-        self._small_until_s = self._clock.seconds() + SMALLER_FOR_S
-        if piece.count > 1:
-            self._most = max(1, piece.count // 2)
-        elif piece.count == 0 and self._most_nodes > 1:
-            self._most_nodes //= 2
+    async def _too_large(self, piece: Piece, outcome: TooLarge) -> None:
+        if self._size.too_large(piece.count, self._clock.seconds()):
+            self._note_error(outcome.why or "too large")
         else:
             await self._refused(piece, outcome)
-            return
-        self._note_error(outcome.why or "too large")
 
-    async def _refused(self, piece: _Piece, outcome: Any) -> None:
+    async def _refused(self, piece: Piece, outcome: Any) -> None:
         now_s = self._clock.seconds()
         self.counters.refused += 1
         why = outcome.why or "too large for it, however small"
@@ -408,38 +338,32 @@ class Delivery:
         else:
             self._end_hunt(why)
 
-    async def _refused_gaps(self, piece: _Piece, why: str) -> None:
+    async def _refused_gaps(self, piece: Piece, why: str) -> None:
         """A body of gaps alone. The readings are gone anyway: after a few tries go without."""
         assert piece.end is not None
         if piece.suspects:
             self._end_hunt(why)
-        elif self._refusals(piece.end) < _GIVE_UP_AFTER:
+        elif self._repeats.again(piece.end) < _GIVE_UP_AFTER:
             self._failed(why, None)
         else:
             await self._done(piece)
 
     def _refused_news(self, why: str) -> None:
         self._failed(why, None)
-        if self._refusals(None) >= _GIVE_UP_AFTER:
-            self._same = (None, 0)
+        if self._repeats.again(None) >= _GIVE_UP_AFTER:
+            self._repeats.end()
             self._source.skip_news()
 
-    def _refusals(self, at: Position | None) -> int:
-        """How often in a row what stands there was refused, this time included."""
-        before, count = self._same
-        self._same = (at, count + 1 if before == at else 1)
-        return self._same[1]
-
-    def _is_about_the_body(self, piece: _Piece, outcome: Retry) -> bool:
+    def _is_about_the_body(self, piece: Piece, outcome: Retry) -> bool:
         """An answer 500 is, in a hunt, or when it comes again and again for the same body."""
         if outcome.status != 500 or piece.end is None:
             return False
         if self._hunt is not None:
             return True
-        again = self._refusals(self.cursor.position) >= ABOUT_THE_BODY_AFTER
+        again = self._repeats.again(self.cursor.position) >= ABOUT_THE_BODY_AFTER
         return again and piece.count > 1 and self._clock.seconds() >= self._rest_until_s
 
-    def _set_aside(self, piece: _Piece) -> None:
+    def _set_aside(self, piece: Piece) -> None:
         self._budget.spend(piece.suspects, self._clock.seconds())
         self._missing([gap for gap in piece.gaps if gap.why == "refused"])
         if self._hunt is not None:
@@ -452,52 +376,23 @@ class Delivery:
 
     def _failed(self, why: str, after_s: float | None, turn: bool = True, **fields: Any) -> None:
         """Wait by the backoff; ``turn``: and try the next place then."""
-        now_s = self._clock.seconds()
-        pause_s = self._backoff.next()
-        shown = self.ring.current.shown
-        wait_s = self.ring.failed(now_s, pause_s, after_s) if turn else pause_s
-        self._not_before_s = now_s + wait_s
-        self.counters.failures += 1
-        self._note_error(why)
-        until_ms = self._clock.wall_ms() + round(wait_s * 1000)
-        self.state = Waiting(until_ms, self._backoff.failures, why)
-        self._faults.fault(
-            ("delivery", self.name),
-            f"{self.name} cannot deliver to {shown}: {why}. All is kept, and tried again.",
-            **fields,
-        )
+        self.state = self._trouble.failed(why, after_s, turn, **fields)
+        self._pace.not_before_s = self._clock.seconds() + self._trouble.wait_s
 
     def _note_error(self, why: str) -> None:
-        self.counters.last_error = why
-        self.counters.last_error_ms = self._clock.wall_ms()
+        self.counters.error(why, self._clock.wall_ms())
 
     # --- time
 
     def _idle_s(self) -> float | None:
         """How long to wait at most, where nothing is to be sent."""
-        now_s = self._clock.seconds()
-        options = self._options
-        waits = []
-        if self._round_s is not None and self._is_too_soon(now_s) and self.cursor.waiting():
-            waits.append(self._round_s + options.min_period_s - now_s)
-        if options.max_period_s is not None:
-            waits.append(self._sent_s + options.max_period_s - now_s)
-        return max(min(waits), 0.001) if waits else None
+        return self._pace.idle_s(self._options, self._clock.seconds(), self._is_held())
 
     async def _wait(self, seconds: float | None, more: bool = False) -> None:
         if not self._is_stopped:
             await self._bell.wait(seconds, self.cursor if more and not self._is_held() else None)
 
-    def _is_too_soon(self, now_s: float) -> bool:
-        """Whether MinPeriod has not passed yet."""
-        least_s = self._options.min_period_s
-        return bool(least_s and self._round_s is not None and now_s < self._round_s + least_s)
-
     def _is_held(self) -> bool:
         """Whether readings wait for MinPeriod: then more of them change nothing."""
-        return self._is_too_soon(self._clock.seconds()) and self.cursor.waiting() > 0
-
-
-def oldest_ms(runs: Sequence[Run]) -> int | None:
-    """The earliest time in these; None without readings."""
-    return min([min(run.ms) for run in runs], default=None)
+        is_too_soon = self._pace.is_too_soon(self._options, self._clock.seconds())
+        return is_too_soon and self.cursor.waiting() > 0

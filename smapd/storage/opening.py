@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from smapd.values import Limits, Position
 
 from . import mending, recovery
+from .packed import pack
 from .parts import ROW_RUNS, SET_MS, Info, Place, Work, size_of
 from .rawscan import is_header_sound, read_wal
 from .recovery import BROKEN, is_disk
-from .rows import Damaged, RowGap, pack
+from .rows import Damaged, RowGap
 from .segments import NO_TIMES, Segment, Summary, number_of
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _load(store: Store, path: Path) -> None:
     if store.pragma:
         segment.db.execute(store.pragma).fetchall()
     store.current = segment
+    store.has_old_tail = size_of(Path(f"{path}-wal")) > 0  # a full disk: it was not worked in
     first, before = segment.about()
     streams: dict[int, tuple[str, str]] = {}
     nexts: dict[int, int] = {}

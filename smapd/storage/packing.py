@@ -9,7 +9,8 @@ from uuid import UUID
 from smapd.interfaces import ITimeseries
 from smapd.values import GOOD, Batch, Block, Entry, Plain, Quality, Reading
 
-from .rows import Columns, Packed, RowGap, Singles, pack
+from .packed import Columns, Packed, Singles, pack
+from .rows import RowGap
 
 ROW_READINGS: Final = 10_000
 """What one body takes: a row is not read twice because its readings go out in two."""

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from smapd.values import Limits, Position
 
+from .packed import Packed
 from .reading import Window
-from .rows import Packed, RowGap
+from .rows import RowGap
 from .segments import Times
 
 ROW_RUNS: Final = 20

@@ -84,11 +84,17 @@ def change(store: Store, name: str, selects: Callable[[int], bool] | None, limit
 
 
 def waiting(store: Store, name: str) -> tuple[int, int]:
-    """(readings that wait within the limits, readings that wait beyond them)."""
+    """(readings that wait within the limits, readings that wait beyond them).
+
+    Where a cursor takes all streams, and no more wait than one of them may have, that is one
+    number; else each stream is looked at.
+    """
     place = store.places.get(name)
     if place is None or place.base is None:
         return 0, 0
-    most = place.limits.max_readings
+    most, left = place.limits.max_readings, store.taken - place.base_all
+    if place.selects is None and (most is None or left <= most):
+        return max(left, 0), 0
     within = beyond = 0
     base, selects = place.base, place.selects
     for number in {**base, **store.totals}:

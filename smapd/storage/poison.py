@@ -14,7 +14,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from smapd.interfaces import ICursor
 from smapd.values import Position
+
+from .delivering import Piece
+from .slices import gaps_of, without
 
 NEIGHBOUR_S: Final = 60.0
 """How long ago a neighbour may have been accepted to count as a witness."""
@@ -97,3 +101,35 @@ class Hunt:
         self.suspects = 0
         self.is_proved = False
         self.limit = max(1, self.limit)
+
+
+class Repeats:
+    """How often in a row what stands at one place was refused."""
+
+    def __init__(self) -> None:
+        self._at: Position | None = None
+        self._count = 0
+
+    def again(self, at: Position | None) -> int:
+        """It was refused; how often now. ``at``: None for what is no reading."""
+        self._count = self._count + 1 if self._at == at else 1
+        self._at = at
+        return self._count
+
+    def end(self) -> None:
+        """Something was accepted, or is let go."""
+        self._at, self._count = None, 0
+
+
+async def behind_suspects(
+    cursor: ICursor, hunt: Hunt, limit: int, limit_bytes: int
+) -> Piece | None:
+    """What comes right behind the suspects, with their gaps; None: there is no proof."""
+    passed = await cursor.read(hunt.suspects, limit_bytes)
+    batch = await cursor.read(passed.count + limit, limit_bytes)
+    count = batch.count - passed.count
+    if count <= 0 and not hunt.is_proved:
+        return None
+    gaps = [*batch.gaps, *gaps_of(passed, "refused")]
+    end = batch.end if count > 0 else passed.end
+    return Piece(without(batch, passed), gaps, max(count, 0), end, suspects=passed.count)

@@ -18,8 +18,9 @@ from typing import Final
 
 from smapd.values import Position
 
+from .packed import pack
 from .rawscan import Found, Wal, is_header_sound, read_wal, scan
-from .rows import Damaged, Head, RowGap, pack
+from .rows import Damaged, Head, RowGap
 from .segments import NAME, Segment, create, sync_file
 
 BROKEN: Final = (sqlite3.DatabaseError, Damaged, ValueError)

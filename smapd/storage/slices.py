@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from smapd.values import Gap, JournalBatch, Run
 
 
@@ -45,3 +47,8 @@ def gaps_of(batch: JournalBatch, why: str) -> list[Gap]:
         )
         for run in batch.runs
     ]
+
+
+def oldest_ms(runs: Sequence[Run]) -> int | None:
+    """The earliest time in these; None without readings."""
+    return min([min(run.ms) for run in runs], default=None)

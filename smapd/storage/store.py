@@ -17,8 +17,8 @@ from typing import Any, Final
 from smapd.values import JournalBatch, Limits, Position, Reading, Start
 
 from . import mending, opening, places, ranges, recovery, trimming
+from .names import Names
 from .parts import ROW_RUNS, SET_MS, Info, Opened, Place, Work, free_space, limits_of, size_of
-from .reading import Names
 from .recovery import BROKEN, is_disk
 from .rows import RowGap
 from .segments import NO_TIMES, PAGE, Mark, Segment, Summary, create

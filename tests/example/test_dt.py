@@ -69,7 +69,7 @@ def events(daemon: DaemonProcess, asset: str) -> list[Any]:
 def test_the_three_run_as_processes_and_come_through_the_kill_of_each(
     installed: Path, tmp_path: Path
 ) -> None:
-    """IN-36 to IN-38, FO-37, FO-39, FO-40: nothing published is lost, nothing acknowledged comes again."""
+    """IN-36 to IN-38, FO-37, FO-39, FO-40: nothing is lost, nothing acknowledged comes again."""
     documents = tmp_path / "documents"
     documents.mkdir()
     (documents / "small.pdf").write_bytes(b"%PDF" + bytes(3_000_000))

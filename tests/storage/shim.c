@@ -195,6 +195,23 @@ int ftruncate(int fd, off_t size)
     return ftruncate64(fd, size);
 }
 
+int posix_fallocate64(int fd, off64_t offset, off64_t size)
+{
+    char buffer[PATH_MAX];
+    struct stat found;
+    const char *name = name_of(fd, buffer);
+    if (failing(WRITES, name))
+        return errno;
+    if (fstat(fd, &found) == 0 && found.st_size < offset + size)
+        note('t', name, (uint64_t)(offset + size), "", 0);
+    return syscall(SYS_fallocate, fd, 0, offset, size) == 0 ? 0 : errno;
+}
+
+int posix_fallocate(int fd, off_t offset, off_t size)
+{
+    return posix_fallocate64(fd, offset, size);
+}
+
 int fsync(int fd)
 {
     char buffer[PATH_MAX];

@@ -149,7 +149,7 @@ def try_power(story: Story, home: Path, count: int, seed: int) -> int:
 @pytest.mark.real
 def test_a_kill_at_any_moment_leaves_all_that_was_committed(ram: Path, shim: Path) -> None:
     """SM-29, SM-30, N-01: 1,500 moments, in half of the writes a part of it done."""
-    told = story(ram / "kills", shim, 1, 260)
+    told = story(ram / "kills", shim, 1, 330)
 
     assert try_kills(told, ram / "killed", 1_500, 1) == 1_500
 

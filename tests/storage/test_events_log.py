@@ -15,7 +15,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from smapd.errors import BadRequest, Busy, DataDirUnusable
+from smapd.runtime import PoolSize
 from smapd.storage.events import POOL, EventSettings
+from smapd.storage.events.segments import EventSegment
+from smapd.testing import FakeRuntime
 from smapd.values import EventRecord, Start
 from tests.storage.events_life import PAD, Life, event, result
 
@@ -177,6 +180,48 @@ def test_old_files_go_by_age_or_size_and_offsets_stay(
     life = life.again(segment_bytes=SMALL, **bound)
     assert life.publish("a") == 1500
     assert life.log.cursors("late") == [("late", "a", 0)]
+    life.stop()
+
+
+def test_a_clock_that_is_set_makes_no_event_old(tmp_path: Path) -> None:
+    """EventHistory: counted by the clock that nobody sets."""
+    settings = {"segment_bytes": SMALL, "recent_bytes": 0, "history_s": 3600.0}
+    life = Life(tmp_path, **settings)
+    for _ in range(500):
+        life.publish("a", pad=PAD)
+    assert len(life.store.segments) > 2
+
+    life.run.clock.step_wall(400 * 86_400)
+    life.run.advance(120)
+    for _ in range(500):
+        life.publish("a", pad=PAD)
+
+    assert life.read_all("a") == list(range(1000))
+    life = life.again(**settings)  # which takes the times before the step for 400 days old
+    assert life.read_all("a")[-1] == 999
+    life.run.clock.step_wall(400 * 86_400)  # while the files are of an earlier run
+    life.run.advance(120)
+    kept = life.read_all("a")
+    assert kept[-1] == 999
+    assert kept[0] <= 500
+    life.run.advance(3_600)
+    assert len(life.store.segments) == 1  # the one that is written to
+    life.stop()
+
+
+def test_events_of_a_clock_that_was_not_set_count_from_the_start(tmp_path: Path) -> None:
+    settings = {"segment_bytes": SMALL, "recent_bytes": 0, "history_s": 3600.0}
+    run = FakeRuntime({POOL: PoolSize(1, 1, queue=1_000)}, start_ms=5_000)
+    life = Life(tmp_path, run, **settings)
+    for _ in range(500):
+        life.publish("a", pad=PAD)
+    life.stop()
+
+    life = Life(tmp_path, **settings)  # its clock shows 2023
+    life.run.advance(120)
+    assert life.read_all("a") == list(range(500))
+    life.run.advance(3_600)
+    assert life.read_all("a")[0] > 0
     life.stop()
 
 
@@ -645,4 +690,66 @@ def test_publishers_that_were_told_share_the_next_commit(tmp_path: Path) -> None
 
     assert told == list(range(7))
     assert life.log.commits.count == before + 1
+    life.stop()
+
+
+# --- what is left behind the end of the log
+
+
+def torn(home: Path) -> Path:
+    """A log whose last commit, a large one, was cut off by SIGKILL."""
+    life = Life(home / "live", recent_bytes=0)
+    for _ in range(20):
+        life.publish("a", pad=PAD)
+    wal = home / "live" / "events" / "0001.db-wal"
+    before = wal.stat().st_size
+    life.publish("b", 200, pad=PAD)
+    shutil.copytree(home / "live", home / "torn")
+    os.truncate(home / "torn" / "events" / "0001.db-wal", wal.stat().st_size - 5_000)
+    assert wal.stat().st_size - before > 20_000
+    life.stop()
+    return home / "torn"
+
+
+def test_what_a_torn_commit_left_is_not_taken_for_damage_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N-02: not where the disk was too full at the start to work the log in."""
+    home = torn(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(EventSegment, "begin_log", lambda _: False)
+        life = Life(home, recent_bytes=0)
+    for _ in range(3):
+        life.publish("a", pad=PAD)
+    shutil.copytree(home, tmp_path / "killed")
+    life.stop()
+
+    again = Life(tmp_path / "killed", recent_bytes=0)
+
+    assert again.store.notes == []
+    assert again.read_all("a") == list(range(23))
+    again.stop()
+
+
+def test_what_a_failed_commit_left_is_not_taken_for_damage_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N-02: not where the disk was still too full when the file was opened anew."""
+    life = Life(torn(tmp_path), recent_bytes=0)
+    log_begun = EventSegment.begin_log
+    with monkeypatch.context() as patch:
+        patch.setattr(EventSegment, "begin_log", lambda _: False)
+        life.store.shelf.release()
+        life.store.shelf.writer()
+    begun: list[bool] = []
+
+    def begin_log(segment: EventSegment) -> bool:
+        begun.append(len(begun) == 2 and log_begun(segment))
+        return begun[-1]
+
+    monkeypatch.setattr(EventSegment, "begin_log", begin_log)
+    for _ in range(6):
+        life.publish("a", pad=PAD)
+
+    assert begun == [False, False, True]  # with each commit, until the disk lets it
     life.stop()

@@ -1,19 +1,27 @@
 """The readings journal: what is appended is durable, in order, and each cursor gets all of it."""
 
 import math
+import os
+import shutil
 import sqlite3
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyClass
 
-from smapd.errors import DataDirUnusable
+from smapd.errors import Busy, DataDirUnusable
 from smapd.interfaces import ICursor, IReadings, ITreeListener
+from smapd.runtime import PoolSize
 from smapd.storage import store
 from smapd.storage.cursors import Cursor
 from smapd.storage.journal import POOL, Readings
 from smapd.storage.rows import pack_small
+from smapd.storage.segments import Segment
+from smapd.testing import FakeRuntime
 from smapd.values import Level, Limits, Position, Quality, bad, uncertain
 from tests.storage.journals import EVERYTHING, Life, Seen, Settings, Start, result
 
@@ -486,3 +494,133 @@ def test_a_directory_that_cannot_be_used_stops_the_start_with_one_sentence(
 
     with pytest.raises(DataDirUnusable, match="readings journal in .* cannot be opened"):
         Life(tmp_path)
+
+
+def test_what_waits_for_who_takes_all_is_not_counted_stream_by_stream(tmp_path: Path) -> None:
+    """P-12: a status of many reports and streams costs little."""
+    life = Life(tmp_path)
+    free = life.journal.cursor("free", None, Start.OLDEST, EVERYTHING)
+    bound = life.journal.cursor("bound", None, Start.OLDEST, Limits(20))
+    picky = life.journal.cursor("picky", lambda number: number < 3, Start.OLDEST, EVERYTHING)
+    life.add(times=3)
+    life.commit()
+    assert picky.waiting() < 15
+    for place in life.journal.store.places.values():
+        place.base = Untouched(place.base or ())
+
+    assert (free.waiting(), free.overdue()) == (15, 0)
+    assert (bound.waiting(), bound.overdue()) == (15, 0)
+    with pytest.raises(AssertionError, match="looked at"):
+        picky.waiting()
+    life.add(times=3)
+    life.commit()
+    assert (free.waiting(), free.overdue()) == (30, 0)
+    with pytest.raises(AssertionError, match="looked at"):
+        bound.waiting()
+    life.stop()
+
+
+class Untouched(Counter[int]):
+    """A count by stream that is not to be looked at."""
+
+    def __getitem__(self, number: int) -> int:
+        raise AssertionError("looked at")
+
+
+# --- how far it goes, written down elsewhere
+
+
+def test_how_far_it_goes_is_recorded_from_the_reactors_thread(tmp_path: Path) -> None:
+    """The disk's thread waits for no other, and writes to no file that another one writes to."""
+    run = FakeRuntime({POOL: PoolSize(1, 1, queue=1_000), "other": PoolSize(1, 1, queue=10)})
+    to_pool, on_disk = run.threads.to_pool, [0]
+
+    def watched(name: str, f: Any, *a: Any) -> Deferred[Any]:
+        def call() -> Any:
+            on_disk[0] += name == POOL
+            try:
+                return f(*a)
+            finally:
+                on_disk[0] -= name == POOL
+
+        return to_pool(name, call)
+
+    run.threads.to_pool = watched  # type: ignore[method-assign]
+    recorded: list[tuple[int, int]] = []
+
+    def record(flush: int, readings: int) -> Deferred[None]:
+        assert on_disk == [0]
+        return run.threads.to_pool("other", lambda: recorded.append((flush, readings)))
+
+    life = Life(tmp_path, 2, runtime=run, record=record)
+    run.threads.hold("other")
+    life.add(times=3)
+    life.commit()
+    run.advance(61)
+    life.add(times=3)
+    life.commit()
+    assert (life.journal.committed, recorded) == (12, [])
+    run.threads.let_go("other")
+    assert recorded == [(1, 6)]
+    run.advance(61)
+    assert recorded == [(1, 6), (2, 12)]
+    run.advance(300)
+    assert len(recorded) == 2  # nothing new
+    life.add()
+    life.stop()
+    assert recorded[2:] == [(3, 14)]
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), Busy("full")])
+def test_a_record_that_fails_comes_again(tmp_path: Path, error: Exception) -> None:
+    answers: list[Exception] = [error, error]
+    recorded: list[tuple[int, int]] = []
+
+    def record(flush: int, readings: int) -> None:
+        if answers:
+            raise answers.pop()
+        recorded.append((flush, readings))
+
+    life = Life(tmp_path, 2, record=record)
+    life.add()
+    life.commit()
+    life.run.advance(121)
+    assert recorded == []
+    life.run.advance(60)
+    assert recorded == [(1, 2)]
+    answers.append(error)
+    life.add()
+    life.stop()
+    assert recorded == [(1, 2)]
+
+
+def test_what_a_torn_commit_left_is_not_taken_for_damage_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N-02: not where the disk was too full at the start to work the log in."""
+    together = Settings(history_s=0, min_free=0, commit_readings=1_000_000)
+    life = Life(tmp_path / "live", settings=together)
+    for _ in range(20):
+        life.add()
+        life.commit()
+    life.add(times=3_000)
+    life.commit()
+    shutil.copytree(tmp_path / "live", tmp_path / "torn")
+    wal = tmp_path / "torn" / "readings" / "0001.db-wal"
+    os.truncate(wal, wal.stat().st_size - 5_000)
+    life.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "begin_log", lambda _: False)
+        life = Life(tmp_path / "torn")
+    assert life.streams[0].next_seq == 20
+    for _ in range(3):
+        life.add()
+        life.commit()
+    shutil.copytree(tmp_path / "torn", tmp_path / "killed")
+    life.stop()
+
+    again = Life(tmp_path / "killed")
+
+    assert again.journal.notes == []
+    assert again.streams[0].next_seq == 23
+    again.stop()

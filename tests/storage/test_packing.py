@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from smapd.core import SmapInstance
 from smapd.storage import packing
+from smapd.storage.names import Names
+from smapd.storage.packed import Packed
 from smapd.storage.packing import Numbers, pack_batches
-from smapd.storage.reading import LARGE, Names, Window
-from smapd.storage.rows import Data, Head, Packed
+from smapd.storage.reading import LARGE, Window
+from smapd.storage.rows import Data, Head
 from smapd.values import (
     GOOD,
     Batch,

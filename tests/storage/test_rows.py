@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smapd.storage.rows import Columns, Damaged, Data, Head, RowGap, Singles, pack
+from smapd.storage.packed import Columns, Singles, pack
+from smapd.storage.rows import Damaged, Data, Head, RowGap
 from smapd.values import Level, Quality
 
 VALUES = st.one_of(

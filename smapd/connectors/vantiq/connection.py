@@ -212,6 +212,9 @@ class VantiqSourceConnection:
         except VantiqConnectorException as error:
             self._change(Refused(error.message))
             raise
+        except Exception as error:
+            self._change(Refused(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"))
+            raise
         finally:
             await self._end()
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 
 from .crossing import Crossing
 from .errors import SourceClosed, VantiqConnectorException
+from .logs import FailureLines
 from .states import Counters
 
 Handler: TypeAlias = Callable[..., Awaitable[None]]
@@ -27,17 +28,24 @@ class HandlerCalls:
     What a handler raises is logged and counted here, and is no reason to end anything.
     """
 
-    def __init__(self, crossing: Crossing, log: logging.Logger, counters: Counters) -> None:
-        self._to_handlers, self._log, self._counters = crossing.to_handlers, log, counters
+    def __init__(
+        self, source: str, crossing: Crossing, log: logging.Logger, counters: Counters
+    ) -> None:
+        self._source, self._log, self._counters = source, log, counters
+        self._to_handlers, self._failures = crossing.to_handlers, FailureLines(log)
 
     async def call(self, name: str, handler: Handler, *args: Any) -> BaseException | None:
         """Call it and wait for it; what it raised, None if nothing."""
         failed = await self._to_handlers(_guarded(handler, args))
         if isinstance(failed, SourceClosed):
-            self._log.info("the %s handler ended with the source: %s", name, failed)
+            self._log.info(
+                "source %s: the %s handler ended with the source: %s", self._source, name, failed
+            )
         elif failed is not None:
             self._counters.handler_failures += 1
-            self._log.error("the %s handler failed", name, exc_info=failed)
+            now_s = asyncio.get_running_loop().time()
+            what = f"source {self._source}: the {name} handler failed"
+            self._failures.failed(what, failed, now_s)
         return failed
 
 

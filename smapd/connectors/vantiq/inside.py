@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from smapd.errors import ShutdownRequested, SmapError
+from smapd.errors import ConfigError, ShutdownRequested, SmapError
 from smapd.interfaces import IClock, IFaults
 from smapd.runtime import Backoff, attempt
 from smapd.values import Accepted, Json, Outcome, Retry, TooLarge
@@ -241,6 +241,8 @@ class VantiqPeer:
             return
         known = isinstance(error, SmapError)
         text = error.message if known else f"{type(error).__name__}: {error}"
+        if isinstance(error, ConfigError):  # whose message goes on to say that nothing was started
+            text = " ".join(map(str, error.problems))
         self.problem = " ".join(text.split())[:1000]
         self._faults.fault(
             ("prepare", self._label),

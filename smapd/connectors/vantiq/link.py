@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
 
 from .batching import BatchingConnection
 from .errors import ConnectFailed, LinkLost, VantiqConnectorConfigException
@@ -75,7 +75,14 @@ class Link:
             raise ConnectFailed(
                 f"{url}: the server answers HTTP {error.response.status_code}, and no WebSocket"
             ) from error
-        except (OSError, WebSocketException, ValueError, EOFError, ImportError) as error:
+        except (
+            OSError,
+            WebSocketException,
+            ArithmeticError,
+            ValueError,
+            EOFError,
+            ImportError,
+        ) as error:
             raise ConnectFailed(f"{url}: {_sentence(error, url)}") from error
         link = cls(ws, protocol, settings)
         got = opening.ws_uri
@@ -112,7 +119,12 @@ class Link:
 
     async def close(self) -> None:
         """Send a close frame and end; bounded by the time limit for it."""
-        await self._ws.close()
+        try:
+            async with asyncio.timeout(self._limits.close_s):
+                await self._ws.close()
+        except TimeoutError:  # the library's own limit does not count while a write is stuck
+            self.abort("the server read nothing any more")
+            await self._ws.wait_closed()
 
     def abort(self, why: str) -> None:
         """End it now; ``why`` is what others are told."""
@@ -242,6 +254,11 @@ def _sentence(error: Exception, url: str) -> str:
         return f"TLS failed ({error.reason or error}). Is targetServer right to say https?"
     if isinstance(error, socket.gaierror):
         return "the host's name is not known. Look at targetServer, or at the name service"
+    if isinstance(error, InvalidProxy):  # whose text repeats the password
+        return (
+            "the proxy's URL is none that can be used. Look at proxy in connectKWArgs, and at "
+            "ws_proxy, http_proxy and https_proxy in the environment"
+        )
     if isinstance(error, OSError):
         why = error.strerror or str(error) or "the peer hung up"
         # whoever does not speak TLS hangs up on it

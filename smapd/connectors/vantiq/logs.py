@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import Any
 
 DAY_S = 86_400.0
+FAILURE_EVERY_S = 3600.0
+"""The same failure of a handler is told once in this time."""
+MOST_FAILURES = 100
+"""Different ones that are told apart."""
+_FRAMES = 20
+"""Calls that tell the place of one from that of another."""
 
 
 @dataclass(slots=True)
@@ -43,6 +50,35 @@ class FaultLines:
         """It is right again: how often and for how many seconds it was wrong; None if never."""
         known = self._faults.pop(kind, None)
         return None if known is None else (known.count, now_s - known.since_s)
+
+
+class FailureLines:
+    """Failures of what users wrote: with the traceback when it is a new one, then a number.
+
+    It is the same one when it was raised at the same place, whatever its text says: a handler that
+    fails at each of ten thousand messages does not fill a disk.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._known: dict[tuple[Any, ...], _Fault] = {}
+
+    def failed(self, what: str, error: BaseException, now_s: float) -> None:
+        """``what`` failed (again)."""
+        frames = list(walk_tb(error.__traceback__))[-_FRAMES:]
+        place = tuple((frame.f_code.co_filename, line) for frame, line in frames)
+        key = (what, type(error), place)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= MOST_FAILURES:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = _Fault("", now_s, now_s)
+            self._log.error("%s", what, exc_info=error)
+            return
+        known.count += 1
+        if now_s - known.told_s >= FAILURE_EVERY_S:
+            known.told_s = now_s
+            self._log.error("%s (%d times)", what, known.count, exc_info=error)
 
 
 class WireLog(logging.LoggerAdapter[logging.Logger]):

@@ -49,7 +49,7 @@ class Serving:
         self.faults = FaultLines(log)
         self.sender = Sender(source, limits)
         self._source, self._limits, self._log = source, limits, log
-        self._calls = HandlerCalls(crossing, log, self.counters)
+        self._calls = HandlerCalls(source, crossing, log, self.counters)
         self.asked = Asked(source, limits, self._calls, self.sender, self.counters)
         self.publishes = InOrder(limits.publishes, limits.waiting_bytes)
         self._owes_close = False

@@ -246,7 +246,8 @@ def websocket_url(text: str) -> str:
     example = "Write one like https://dev.vantiq.com/."
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018  raises for a bad one
+        if parts.port == 0:
+            raise ValueError
     except ValueError:
         raise ValueError(f"not a URL. {example}") from None
     scheme = _SCHEMES.get(parts.scheme.lower())

@@ -65,7 +65,9 @@ class EventLog:
         """``took``: is told how long each commit took, those that failed too; on the disk's
         thread."""
         self.settings = settings if settings is not None else EventSettings()
-        self.store = EventStore(directory, quarantine, self.settings, clock.wall_ms)
+        self.store = EventStore(
+            directory, quarantine, self.settings, clock.wall_ms, seconds=clock.seconds
+        )
         self.appended = self.appended_bytes = self.repeated = 0
         self.recent_reads = self.disk_reads = 0
         self._clock, self._threads, self._faults = clock, threads, faults

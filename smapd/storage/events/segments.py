@@ -136,16 +136,17 @@ class EventSegment:
         """Let go of it; the log of a writable one is worked in and removed."""
         self.db.close()
 
-    def begin_log(self) -> None:
-        """Work the log in, and begin another, if the disk lets it.
+    def begin_log(self) -> bool:
+        """Work the log in, and begin another; False if the disk does not let it.
 
         What a commit that failed, or a process that was killed, left behind the log's end bears the
         same marks as the log. Behind commits that came after, it would pass for damage.
         """
         try:
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.OperationalError:
-            return
+            return False
+        return not busy
 
     # --- what it says
 

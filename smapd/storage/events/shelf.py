@@ -28,6 +28,8 @@ class Shelf:
         self.current: EventSegment | None = None
         self.pragma = ""
         """For tests: run on each connection that writes."""
+        self.has_old_tail = False
+        """Whether something may be left behind the log's end: see `EventSegment.begin_log`."""
         self.places: dict[int, Info] = {}
         """Where an asset was read last, by its number."""
         self._undo = undo
@@ -53,7 +55,7 @@ class Shelf:
         if self.current is None:  # let go after a failure
             segment = self.connect(self.newest.path)
             try:
-                segment.begin_log()
+                self.has_old_tail = not segment.begin_log()
                 self._undo(segment)
             except BaseException:
                 segment.close()

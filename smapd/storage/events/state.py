@@ -40,12 +40,16 @@ class Work:
 
 @dataclass(slots=True)
 class Info:
-    """One segment. ``t_max``: latest time of publication in it, once that was looked at."""
+    """One segment. ``t_max``: latest time of publication in it, once that was looked at.
+
+    ``written_s``: when its last events came, by the clock that nobody sets, once it was asked for.
+    """
 
     path: Path
     number: int
     size: int
     t_max: int | None = None
+    written_s: float | None = None
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from smapd.values import EventRecord
 
+from ..parts import SET_MS
 from ..rawscan import Wal, read_wal
 from ..recovery import BROKEN, is_disk
 from ..segments import PAGE, remove
@@ -36,7 +37,8 @@ T = TypeVar("T")
 
 
 class EventStore:
-    """The segments of one event log. ``wall_ms``: the clock; ``free_bytes``: of the disk."""
+    """The segments of one event log. ``wall_ms``, ``seconds``: the clocks; ``free_bytes``: of the
+    disk."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class EventStore:
         settings: EventSettings,
         wall_ms: Callable[[], int],
         free_bytes: Callable[[Path], int] | None = None,
+        seconds: Callable[[], float] | None = None,
     ) -> None:
         self.directory, self.quarantine, self.settings = directory, quarantine, settings
         self.free_bytes = free_bytes or _free_bytes
@@ -65,6 +68,8 @@ class EventStore:
         self.gone = 0
         """Events that went with old files before a cursor had come to them, once a cursor."""
         self._wall_ms = wall_ms
+        self._seconds = seconds or (lambda: wall_ms() / 1000)
+        self._opened_ms, self._opened_s = wall_ms(), self._seconds()  # the same moment
         self._names: list[str] = []  # by number - 1
         self._total = 0  # events in the newest segment
         self._tried = 0  # the highest number given to a commit, failed ones too
@@ -88,6 +93,7 @@ class EventStore:
         :raises OSError: if the directory cannot be used.
         :raises sqlite3.OperationalError: if the disk is full or fails.
         """
+        self._opened_ms, self._opened_s = self._wall_ms(), self._seconds()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths = recovery.files(self.directory, self.quarantine)
         for path in paths[:-1]:
@@ -180,6 +186,9 @@ class EventStore:
                 segment.db.execute("ROLLBACK")
             self._after_failure(error)
             raise
+        if self.shelf.has_old_tail:
+            with contextlib.suppress(sqlite3.Error):  # the commit is durable, whatever this says
+                self.shelf.has_old_tail = not segment.begin_log()
         self._take_in(work, fresh, flush, changed)
         self._measure(segment, sum(len(row[4]) for row in rows), len(rows) + len(changed))
         return taken
@@ -245,6 +254,7 @@ class EventStore:
         for part in work.parts:
             self.assets[part.asset].next = part.first + len(part.events)
             newest.t_max = max(newest.t_max or 0, *part.times)
+            newest.written_s = self._seconds()
         self.events += flush.total - self._total
         self._total = flush.total
         for name, base in work.bases.items():
@@ -330,7 +340,7 @@ class EventStore:
         self.shelf.current = segment
         self._total = self._quiet = self._unsized = 0
         self._begun_size = segment.size_bytes()
-        self.segments.append(Info(path, number, self._begun_size, 0))
+        self.segments.append(Info(path, number, self._begun_size, 0, self._seconds()))
 
     def look_after(self) -> None:
         """What is to be done now and then."""
@@ -341,7 +351,7 @@ class EventStore:
         """Let go of files that are too old or too many; what the disk refuses waits."""
         with contextlib.suppress(sqlite3.OperationalError, OSError):
             while len(self.segments) > 1 and not trimming.is_kept(
-                self.shelf, self.settings, self._wall_ms()
+                self.shelf, self.settings, self._age_s
             ):
                 info = self.segments[0]
                 assets = {asset.number: asset for asset in self.assets.values()}
@@ -354,6 +364,23 @@ class EventStore:
                 self.shelf.forget_reader(info.path)
                 self.segments.pop(0)
                 remove(info.path)
+
+    def _age_s(self, info: Info) -> float:
+        """How long ago the last events of a segment came.
+
+        Of one from an earlier run, by what the wall clock showed when this one opened it, if that
+        can be right: a clock that is set while we run must not make everything old at once.
+        """
+        if info.written_s is None:
+            try:
+                latest = self.shelf.latest(info)
+            except InSegment:
+                latest = int(info.path.stat().st_mtime * 1000)
+            age_ms = 0
+            if latest > SET_MS and self._opened_ms > SET_MS:
+                age_ms = max(self._opened_ms - latest, 0)
+            info.written_s = self._opened_s - age_ms / 1000
+        return self._seconds() - info.written_s
 
     # --- recovery
 
@@ -388,7 +415,7 @@ class EventStore:
         opening.check(path, wal)
         segment = self.shelf.current = self.shelf.connect(path)
         loaded = opening.load(segment, wal)
-        segment.begin_log()
+        self.shelf.has_old_tail = not segment.begin_log()
         last = loaded.last
         self.assets = {asset.name: asset for asset in loaded.assets}
         self._names = [asset.name for asset in loaded.assets]

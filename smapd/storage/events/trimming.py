@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ..recovery import BROKEN
 from .segments import CursorRow
 from .settings import EventSettings
 from .shelf import Shelf
-from .state import Asset, InSegment
+from .state import Asset, Info, InSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +25,15 @@ class Gone:
         return f"{self.events} events that {names} had not acknowledged"
 
 
-def is_kept(shelf: Shelf, settings: EventSettings, now_ms: int) -> bool:
-    """Whether the oldest segment stays."""
+def is_kept(shelf: Shelf, settings: EventSettings, age_s: Callable[[Info], float]) -> bool:
+    """Whether the oldest segment stays. ``age_s``: of the last events in one."""
     if settings.max_bytes is not None:
         most = max(settings.max_bytes, settings.segment_bytes)
         if shelf.size_bytes() > most:
             return False
     if settings.history_s is None:
         return True
-    info = shelf.segments[0]
-    try:
-        latest = shelf.latest(info)
-    except InSegment:
-        latest = int(info.path.stat().st_mtime * 1000)
-    return now_ms - latest <= settings.history_s * 1000
+    return age_s(shelf.segments[0]) <= settings.history_s
 
 
 def what_goes(

@@ -12,10 +12,10 @@ from smapd.connectors.tree.handler import UserHandlers
 from smapd.connectors.vantiq import VantiqSettings
 from smapd.connectors.vantiq.inside import REFUSED_S, VantiqPeer, error_of
 from smapd.connectors.vantiq.probe import Health
-from smapd.errors import AssetUnknown, SmapError
+from smapd.errors import AssetUnknown, ConfigError, SmapError
 from smapd.runtime import Backoff, FaultLog
 from smapd.testing.vantiq import Refuse, VantiqServer
-from smapd.values import Accepted, Json, Retry
+from smapd.values import Accepted, Json, Problem, Retry
 from tests.connectors.vantiq.harness import settings_of
 from tests.runtime.conftest import Live
 
@@ -191,6 +191,20 @@ def test_settings_that_cannot_be_had_are_asked_for_again(rig: Rig) -> None:
 
     assert rig.made.problem == ""
     assert rig.faults.status() == []
+
+
+def test_a_class_that_cannot_be_used_is_no_reason_to_say_that_nothing_was_started(
+    rig: Rig,
+) -> None:
+    problem = Problem("there is no Pumps in pumps.", section="connector plant", key="Handler")
+
+    async def make(connection: Any) -> UserHandlers:
+        raise ConfigError([problem])
+
+    rig.peer(make)
+    rig.live.until(lambda: rig.made.problem)
+
+    assert rig.made.problem == str(problem)
 
 
 def test_close_by_the_users_class_is_final(rig: Rig) -> None:

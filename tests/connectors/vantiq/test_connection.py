@@ -177,6 +177,31 @@ def test_a_handler_that_fails_is_logged_and_the_next_message_still_comes(
     assert "ValueError: no such valve" in caplog.text
 
 
+def test_a_handler_that_fails_again_and_again_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once for each place that raises, with the traceback; the counter has the number."""
+
+    async def main() -> None:
+        async def publish(context: dict[str, Any], message: dict[str, Any]) -> None:
+            if message["n"] % 2:
+                raise KeyError(message["n"])
+            raise ValueError(f"no valve {message['n']}")
+
+        async with connected() as (_, source, session):
+            source.on_publish = publish
+            for n in range(200):
+                await session.publish({"n": n})
+            await until(lambda: source.connection.counters.handler_failures == 200)
+
+    run(main())
+
+    failures = [one for one in caplog.records if "handler failed" in one.getMessage()]
+    assert [one.getMessage() for one in failures] == ["source pump: the publish handler failed"] * 2
+    assert "ValueError: no valve 0" in caplog.text
+    assert "KeyError: 1" in caplog.text
+
+
 def test_queries_run_beside_each_other_and_beside_publishes() -> None:
     """A slow query holds up nothing."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import random
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from smapd.connectors.vantiq import (
     VantiqSourceConnection,
     Waiting,
 )
+from smapd.connectors.vantiq.link import Link
 from smapd.testing.vantiq import Act, Drop, Hang, Refuse, VantiqServer
 from smapd.values import wall_ms
 from tests.connectors.vantiq.harness import connected, run, settings_of, source_of, until
@@ -353,6 +356,39 @@ def test_close_ends_what_was_never_connected(acts: tuple[Act, ...]) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("by", ["close", "reconnect"])
+def test_a_server_that_reads_nothing_holds_up_no_end(by: str) -> None:
+    """A write that waits for the peer must not keep the close frame, and us, for ever."""
+
+    async def main() -> None:
+        async with connected(close_s=0.2) as (server, source, session):
+
+            async def send() -> None:
+                chance = random.Random(1)
+                with contextlib.suppress(VantiqConnectorException):
+                    while True:
+                        big = {"text": chance.randbytes(100_000).hex()}
+                        await source.connection.send_notification(big)
+                        sent.append(1)
+
+            sent: list[int] = []
+            session.freeze()
+            sending = asyncio.create_task(send())
+            count = -1
+            while len(sent) > count:  # until nothing goes out any more
+                count = len(sent)
+                await asyncio.sleep(0.1)
+            if by == "reconnect":
+                await session.require_reconnect()
+                await server.session("pump", after=session)
+            async with asyncio.timeout(5):
+                await source.stop()
+                await sending
+            assert source.kinds()[-1] == "close"
+
+    run(main())
+
+
 def test_close_after_a_loss_does_not_tell_the_handler_twice() -> None:
     async def main() -> None:
         async with VantiqServer() as server:
@@ -607,3 +643,47 @@ def test_it_runs_once_at_a_time() -> None:
             assert source.connection.is_connected
 
     run(main())
+
+
+def test_an_error_that_nobody_foresaw_is_shown_where_the_state_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closed would look as if somebody had wanted it."""
+
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(Link, "open", fail)
+
+    async def main() -> None:
+        async with VantiqServer() as server:
+            source = source_of(server)
+            with pytest.raises(RuntimeError):
+                await source.connection.connect_to_vantiq()
+            state = source.connection.state
+            assert isinstance(state, Refused)
+            assert state.why == "RuntimeError: a mistake of ours"
+
+    run(main())
+
+
+def test_a_proxy_of_the_environment_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may hold a password."""
+    for name in ("ws_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ws_proxy", "foo://user:Vrq1-secret@proxy")
+
+    async def main() -> None:
+        async with VantiqServer() as server:
+            source = source_of(server).start()
+            await until(lambda: any(isinstance(one, Waiting) for one in source.states))
+            why = next(one.why for one in source.states if isinstance(one, Waiting))
+            await source.stop()
+            assert "proxy" in why
+            assert "secret" not in why
+
+    run(main())
+
+    assert "secret" not in caplog.text

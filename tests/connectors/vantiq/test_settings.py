@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from smapd.connectors.vantiq import (
     VantiqSettings,
     read_server_config,
 )
+from smapd.connectors.vantiq.kwargs import check_kwargs
 from smapd.connectors.vantiq.settings import Checked, split_sources, websocket_url
 
 TOKEN = "Vrq1-very-secret"
@@ -106,6 +109,10 @@ def test_a_missing_token_is_an_error_before_any_login(
         (GOOD + 'connectKWArgs={"max_size": true}', "connectKWArgs: its max_size is not a number"),
         (GOOD + 'connectKWArgs={"create_connection": "x"}', "which is no such setting"),
         (GOOD + 'connectKWArgs={"disableSslVerification": "yes"}', "is not true or false"),
+        (GOOD + 'connectKWArgs={"port": 99999}', "its port is not a port, from 1 to 65535"),
+        (GOOD + 'connectKWArgs={"local_addr": ["::", 65536]}', "its local_addr is not a list of"),
+        (GOOD + 'connectKWArgs={"open_timeout": 1e999}', "its open_timeout is not a number of"),
+        (GOOD.replace("dev.vantiq.com", "h:0"), "targetServer: not a URL"),
         (GOOD + "a=\\u12", "line 4: a \\u without four"),
         (b"a=1\n\xfc=2", "line 2: not UTF-8"),
         (b"#" * (2**20 + 1), "larger than 1 MiB"),
@@ -115,6 +122,45 @@ def test_what_is_wrong_is_said_with_file_key_and_remedy(
     tmp_path: Path, text: str | bytes, parts: str
 ) -> None:
     assert parts in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("additional_headers", {"K": "pw\r\nEvil: 1"}, "texts that a header may hold"),
+        ("additional_headers", {"K": "pw\u20ac"}, "texts that a header may hold"),
+        ("extra_headers", {"a b:": "pw"}, "texts that a header may hold"),
+        ("origin", "pw\r\nEvil: 1", "a text that a header may hold"),
+        ("user_agent_header", "pw\n", "a text that a header may hold"),
+        ("proxy", "foo://u:pw@h", "a URL of http, https or socks"),
+        ("proxy", "http://u:pw@h/path", "a URL of http, https or socks"),
+        ("proxy", "http://u:pw@h:x", "a URL of http, https or socks"),
+    ],
+)
+def test_what_no_header_or_proxy_may_be_is_said_before_it_is_tried(
+    tmp_path: Path, name: str, value: Any, expected: str
+) -> None:
+    """Tried, it would fail for ever, and the library's error shows the value."""
+    text = json.dumps({name: value}).replace("\\", "\\\\")
+
+    message = refusal(tmp_path, GOOD + f"connectKWArgs={text}")
+
+    assert f"connectKWArgs: its {name} is not " in message
+    assert expected in message
+    assert "pw" not in message
+
+
+def test_headers_and_a_proxy_that_will_do_are_taken() -> None:
+    found = {
+        "additional_headers": {"Authorization": "Bearer a.b", "X-Empty": ""},
+        "origin": None,
+        "user_agent_header": "pump/1",
+        "proxy": "http://u:pw@proxy:3128",
+        "port": 443,
+        "local_addr": ["10.0.0.2", 0],
+    }
+
+    assert check_kwargs(found) == found | {"local_addr": ("10.0.0.2", 0)}
 
 
 def test_a_value_of_connect_kwargs_is_never_repeated(tmp_path: Path) -> None:
