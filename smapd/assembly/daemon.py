@@ -79,7 +79,7 @@ class Daemon:
         self.jobs = actuation.Jobs(self.actuators, run.clock)
         self.clock_watch = ClockWatch(run.clock, run.scheduler.clock_stepped)
         self.reactor_lag = ReactorLag(run.clock)
-        self.disk_writes = DiskWrites(run.clock)
+        self.disk_writes = DiskWrites(run.clock, budget=server["WriteBudget"], faults=run.faults)
         self.notifier = Notifier(settings.environ.get("NOTIFY_SOCKET"))
         self.keeping = Keeping(run, settings.data_dir or server["DataDir"], server)
         self.readings = self.keeping.readings

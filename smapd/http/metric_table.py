@@ -132,6 +132,11 @@ FAMILIES: Final = (
         "The same over the last day; scaled to a day while less is known, none for 10 minutes.",
         one("disk writes", "bytes_per_day"),
     ),
+    gauge(
+        "smapd_disk_write_budget_bytes",
+        "Bytes a day that the disk may be given, by [server] WriteBudget; none without.",
+        one("disk writes", "budget"),
+    ),
     # readings out
     gauge(
         "smapd_report_info",

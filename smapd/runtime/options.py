@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smapd.options import Option, OptionTable, integer
+from smapd.options import Option, OptionTable, integer, size
 
 TABLES = (
     OptionTable(
@@ -23,6 +23,13 @@ TABLES = (
                 "threads for the drivers' setup, start and stop, and for actuations",
                 at_least=1,
                 at_most=200,
+            ),
+            Option(
+                "WriteBudget",
+                size,
+                None,
+                "bytes a day that the disk may be given, as a flash card bears; shown beside what "
+                "it is given, and told when that is more",
             ),
             Option(
                 "LogFormat",

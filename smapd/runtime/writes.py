@@ -2,7 +2,8 @@
 
 Flash wears out by bytes written. The kernel counts them for each process in /proc/self/io
 (proc(5)): ``write_bytes``, what was sent towards the storage layer, whatever file it was for. Where
-there is no such file, as on other systems, nothing is shown.
+there is no such file, as on other systems, nothing is shown. A budget may be set beside it; once it
+is passed over an hour or more that is told, and once it is kept again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from smapd.interfaces import IFaults
 from smapd.values import Json
 
 if TYPE_CHECKING:
     from .clock import Clock, Repeating
 
 DAY_S: Final = 86_400.0
+HOUR_S: Final = 3_600.0
 LOOK_S: Final = 600.0
 COUNTED: Final = Path("/proc/self/io")
 
@@ -24,9 +27,20 @@ COUNTED: Final = Path("/proc/self/io")
 class DiskWrites:
     """Looks every ten minutes and keeps a day of it; on the reactor's thread."""
 
-    def __init__(self, clock: Clock, counted: Path = COUNTED) -> None:
-        """``counted``: the kernel's counters; a read of memory, so it cannot block."""
+    def __init__(
+        self,
+        clock: Clock,
+        counted: Path = COUNTED,
+        *,
+        budget: int | None = None,
+        faults: IFaults | None = None,
+    ) -> None:
+        """``counted``: the kernel's counters; a read of memory, so it cannot block.
+
+        ``budget``: bytes a day; ``faults`` is told when it is passed.
+        """
         self._clock, self._counted = clock, counted
+        self._budget, self._faults = budget, faults
         self._looks: deque[tuple[float, int]] = deque(maxlen=round(DAY_S / LOOK_S) + 1)
         self._looking: Repeating | None = None
 
@@ -55,12 +69,24 @@ class DiskWrites:
         began_s, before = self._looks[0]
         over_s = now_s - began_s
         per_day = round((written - before) / over_s * DAY_S) if over_s >= LOOK_S else None
-        return {"bytes": written, "bytes_per_day": per_day, "over_s": round(over_s, 1)}
+        shown = {"bytes": written, "bytes_per_day": per_day, "over_s": round(over_s, 1)}
+        return shown if self._budget is None else shown | {"budget": self._budget}
 
     def _look(self) -> None:
         written = self._read()
         if written is not None:
             self._looks.append((self._clock.seconds(), written))
+            self._compare()
+
+    def _compare(self) -> None:
+        told = self.status()
+        if self._budget is None or self._faults is None or told.get("over_s", 0.0) < HOUR_S:
+            return
+        if told["bytes_per_day"] > self._budget:
+            text = f"{told['bytes_per_day']} bytes a day are written; WriteBudget is {self._budget}"
+            self._faults.fault("write budget", text, same="passed")
+        else:
+            self._faults.cleared("write budget", "the disk is written within WriteBudget again")
 
     def _read(self) -> int | None:
         try:

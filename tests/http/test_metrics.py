@@ -527,6 +527,7 @@ def test_a_real_daemon_tells_of_every_room(live: Samples) -> None:
 
 LATER = {
     "smapd_disk_written_bytes_per_day",  # after 10 minutes
+    "smapd_disk_write_budget_bytes",  # where one is set
     "smapd_report_until_loss_seconds",  # after two looks, 10 s apart
     "smapd_report_oldest_unsent_timestamp_seconds",  # what fails first is the metadata
     "smapd_driver_reactor_seconds_total",  # of drivers on the reactor

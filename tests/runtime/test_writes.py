@@ -92,3 +92,36 @@ def test_before_the_start_nothing_is_shown_and_stop_leaves_no_timer(counted: Cou
     writes.stop()
 
     assert clock.pending == 0
+
+
+class Told:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def fault(self, key: object, text: str, **more: object) -> None:
+        self.said.append(text)
+
+    def cleared(self, key: object, text: str, **more: object) -> None:
+        self.said.append(text)
+
+
+def test_a_budget_is_shown_beside_and_told_when_it_is_passed(counted: Counted) -> None:
+    """U-10: after an hour at the earliest, for a start writes more than its share."""
+    clock, told = FakeClock(), Told()
+    writes = DiskWrites(clock, counted.path, budget=24_000_000, faults=told)
+    writes.start()
+
+    counted.put(900_000)
+    clock.advance(1800)
+    assert told.said == []
+    assert writes.status()["budget"] == 24_000_000
+
+    counted.put(1_000_100)
+    clock.advance(1800)
+    assert told.said == ["24002400 bytes a day are written; WriteBudget is 24000000"]
+
+    counted.put(1_000_200)
+    clock.advance(3600)
+    assert told.said[-1] == "the disk is written within WriteBudget again"
