@@ -38,7 +38,13 @@ def test_options_of_server_have_their_defaults() -> None:
     values, problems = table.parse({})
 
     assert (values, problems) == (
-        {"PollThreads": 20, "WorkThreads": 8, "LogFormat": "text", "LogLevel": "info"},
+        {
+            "PollThreads": 20,
+            "WorkThreads": 8,
+            "WriteBudget": None,
+            "LogFormat": "text",
+            "LogLevel": "info",
+        },
         [],
     )
 
