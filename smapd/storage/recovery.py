@@ -8,7 +8,6 @@ numbers stay dense, and who reads never meets damage.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from smapd.values import Position
 from .packed import pack
 from .rawscan import Found, Wal, is_header_sound, read_wal, scan
 from .rows import Damaged, Head, RowGap
-from .segments import NAME, Segment, create, sync_file
+from .segment_files import files, set_aside
+from .segments import NAME, Segment, create
 
 BROKEN: Final = (sqlite3.DatabaseError, Damaged, ValueError)
 """What reading a damaged segment raises; a full or failing disk is told apart by `is_disk`."""
@@ -71,40 +71,6 @@ def is_disk(error: BaseException) -> bool:
         sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_PERM,
     )
-
-
-def files(directory: Path, quarantine: Path) -> list[Path]:
-    """The segments of a journal, oldest first; what an interrupted step left is cleared away."""
-    found: dict[int, list[tuple[int, Path]]] = {}
-    for path in directory.iterdir():
-        if ".db.new" in path.name:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        elif (match := NAME.fullmatch(path.name)) is not None:
-            found.setdefault(int(match[1]), []).append((int(match[2] or 0), path))
-    chosen = []
-    for _number, versions in sorted(found.items()):
-        versions.sort()
-        for _mend, old in versions[:-1]:  # its mended copy was complete
-            set_aside(old, quarantine)
-        chosen.append(versions[-1][1])
-    return chosen
-
-
-def set_aside(path: Path, quarantine: Path) -> None:
-    """Move a segment and its log to quarantine, under a name that is free."""
-    quarantine.mkdir(mode=0o700, exist_ok=True)
-    taken = 0
-    while (target := quarantine / f"readings-{path.stem}-{taken}.db").exists():
-        taken += 1
-    # The log first: alone it means nothing, and without it the file is what it was at checkpoint.
-    for tail in ("-wal", ""):
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(f"{path}{tail}", f"{target}{tail}")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}-shm")
-    sync_file(quarantine)
-    sync_file(path.parent)
 
 
 def open_newest(path: Path, wal: Wal | None = None) -> Segment:

@@ -7,18 +7,20 @@ offsets stay dense, and who reads never meets damage.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ..rawscan import Wal, read_wal
-from ..segments import NAME, sync_file
+from ..segment_files import set_aside
+from ..segments import NAME
 from .rows import Row, seal
 from .scan import Found, scan
 from .segments import About, AssetRow, CursorRow, Flush, create
+
+KIND: Final = "events"
+"""Their files in quarantine begin so."""
 
 MOST_LOST: Final = 2**31
 """How many lost events one row stands for at most."""
@@ -50,40 +52,6 @@ class Around:
     at_ms: int = 0
 
 
-def files(directory: Path, quarantine: Path) -> list[Path]:
-    """The segments of a log, oldest first; what an interrupted step left is cleared away."""
-    found: dict[int, list[tuple[int, Path]]] = {}
-    for path in directory.iterdir():
-        if ".db.new" in path.name:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        elif (match := NAME.fullmatch(path.name)) is not None:
-            found.setdefault(int(match[1]), []).append((int(match[2] or 0), path))
-    chosen = []
-    for _number, versions in sorted(found.items()):
-        versions.sort()
-        for _mend, old in versions[:-1]:  # its mended copy was complete
-            set_aside(old, quarantine)
-        chosen.append(versions[-1][1])
-    return chosen
-
-
-def set_aside(path: Path, quarantine: Path) -> None:
-    """Move a segment and its log to quarantine, under a name that is free."""
-    quarantine.mkdir(mode=0o700, exist_ok=True)
-    taken = 0
-    while (target := quarantine / f"events-{path.stem}-{taken}.db").exists():
-        taken += 1
-    # The log first: alone it means nothing, and without it the file is what it was at checkpoint.
-    for tail in ("-wal", ""):
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(f"{path}{tail}", f"{target}{tail}")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}-shm")
-    sync_file(quarantine)
-    sync_file(path.parent)
-
-
 def mend(path: Path, quarantine: Path, around: Around, wal: Wal | None = None) -> Mended:
     """Put a sound file in the place of a damaged one, which goes to quarantine.
 
@@ -107,7 +75,7 @@ def mend(path: Path, quarantine: Path, around: Around, wal: Wal | None = None) -
     target = _mended_name(path)
     flushes = [flush for flush in found.flushes.values() if about.commits < flush.number < number]
     create(target, about, assets.values(), cursors, rows, [*flushes, last]).close()
-    set_aside(path, quarantine)
+    set_aside(path, quarantine, KIND)
     return Mended(target, lost)
 
 

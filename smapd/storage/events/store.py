@@ -18,6 +18,7 @@ from smapd.values import EventRecord
 from ..parts import SET_MS
 from ..rawscan import Wal, read_wal
 from ..recovery import BROKEN, is_disk
+from ..segment_files import files
 from ..segments import PAGE, remove
 from . import highest, opening, reading, recovery, trimming
 from .recovery import Around
@@ -95,7 +96,7 @@ class EventStore:
         """
         self._opened_ms, self._opened_s = self._wall_ms(), self._seconds()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths = recovery.files(self.directory, self.quarantine)
+        paths = files(self.directory, self.quarantine, recovery.KIND)
         for path in paths[:-1]:
             self.segments.append(self._look(path))
         if paths:
@@ -468,7 +469,7 @@ class EventStore:
 
     def _mend(self, path: Path, error: BaseException, wal: Wal) -> Path:
         """Mend a segment that was not taken in yet; its new name."""
-        paths = recovery.files(self.directory, self.quarantine)
+        paths = files(self.directory, self.quarantine, recovery.KIND)
         around = opening.around_at_start(self.shelf, paths, path)
         around.at_ms = self._wall_ms()
         mended = recovery.mend(path, self.quarantine, around, wal)
