@@ -84,7 +84,7 @@ class AssetHandlers:
             return request.finished_or_gone()  # klein ends what has returned
         offset = number(request, b"from", 0, LONG_MAX)
         limit = max(1, number(request, b"limit", 100, MOST))
-        found = twin.events(asset, offset or 0, limit or 1)
+        found = twin.events(asset, offset, limit)
         return found.addCallback(
             lambda got: request.respond(200, encode({"events": got[0], "next": got[1]}))
         )
@@ -131,7 +131,7 @@ class AssetHandlers:
 
     def request(self, request: Request) -> Deferred[None]:
         """Ask whoever serves the asset, and pass the answer on as it comes."""
-        asset, _, type_ = request.where.removeprefix("/assets/").partition("/requests/")
+        asset, _, type_ = _below(request).partition("/requests/")
         ask(request, self._room().exchanges, asset, type_)
         return request.finished_or_gone()
 
@@ -141,8 +141,13 @@ class AssetHandlers:
         return self._twin
 
 
+def _below(request: Request) -> str:
+    """What stands behind /assets/, which slashes may precede."""
+    return request.where.lstrip("/").partition("/")[2]
+
+
 def _asset_of(request: Request) -> str:
-    return request.where.split("/")[2]
+    return _below(request).partition("/")[0]
 
 
 def _object(body: Any, known: frozenset[str], what: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from smapd.values import LOG_LEVELS, ActionFilter, Json
 from .bodies import read_json
 from .encoding import encode
 from .event_stream import EventStream
+from .queries import first, number, wants
 
 if TYPE_CHECKING:
     from .request import Request
@@ -79,12 +80,12 @@ class DesiredHandlers:
     def version(self, request: Request) -> Deferred[None]:
         """A version with its resources, and what became of each."""
         n = _number(request, 3)
-        after, limit = _count(request, b"after", 0, _FAR), _count(request, b"limit", 1_000, MOST)
+        after, limit = number(request, b"after", 0, _FAR), number(request, b"limit", 1_000, MOST)
         return self._room().version(n, after, limit).addCallback(lambda v: _answer(request, v))
 
     def difference(self, request: Request) -> Deferred[None]:
         """What a version changes beside another, or beside the one that is deployed."""
-        n, other = _number(request, 3), _count(request, b"from", 0, _FAR)
+        n, other = _number(request, 3), number(request, b"from", 0, _FAR)
         told = self._room().difference(n, other or None)
         return told.addCallback(lambda value: _answer(request, value))
 
@@ -110,7 +111,7 @@ class DesiredHandlers:
     def deployed(self, request: Request) -> Deferred[None]:
         """A deploy, and its results as they came."""
         d = _number(request, 3)
-        after, limit = _count(request, b"after", 0, _FAR), _count(request, b"limit", 1_000, MOST)
+        after, limit = number(request, b"after", 0, _FAR), number(request, b"limit", 1_000, MOST)
         return self._room().deployed(d, after, limit).addCallback(lambda v: _answer(request, v))
 
     # --- blobs
@@ -133,7 +134,7 @@ class DesiredHandlers:
     def resources(self, request: Request) -> None:
         """The resources that are deployed, each with its state; ``?state=failed,skipped``."""
         states = _words(request, b"state", (*STATUSES, *PLACES))
-        after, limit = _count(request, b"after", 0, _FAR), _count(request, b"limit", 1_000, MOST)
+        after, limit = number(request, b"after", 0, _FAR), number(request, b"limit", 1_000, MOST)
         _answer(request, self._room().resources(states, after, limit))
 
     def resource(self, request: Request) -> Deferred[None] | None:
@@ -143,7 +144,7 @@ class DesiredHandlers:
             return self._room().resource(id_).addCallback(lambda told: _answer(request, told))
         id_ = id_.removesuffix("/actions")
         asked = _filter(request)
-        if _wants_stream(request):
+        if wants(request, b"text/event-stream"):
             self._follow(request, id_, asked)
             return request.finished_or_gone()
         found = self._room().actions(id_, asked)
@@ -237,42 +238,28 @@ def _number(request: Request, at: int) -> int:
     return int(text)
 
 
-def _count(request: Request, key: bytes, usual: int, most: int) -> int:
-    text = _first(request, key)
-    if not text:
-        return usual
-    if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > most:
-        raise BadRequest(f"{key.decode()} = {text[:40]}: write a number up to {most}.")
-    return int(text)
-
-
-def _first(request: Request, key: bytes) -> str:
-    found = request.args.get(key)
-    return found[0].decode("utf-8", "replace") if found else ""
-
-
 def _filter(request: Request) -> ActionFilter:
-    level = _first(request, b"level") or "debug"
+    level = first(request, b"level") or "debug"
     if level not in LOG_LEVELS:
         raise BadRequest(f"level = {level[:40]}: write one of {', '.join(LOG_LEVELS)}.")
-    order = _first(request, b"order") or "desc"
+    order = first(request, b"order") or "desc"
     if order not in ("asc", "desc"):
         raise BadRequest(f"order = {order[:40]}: write asc or desc.")
     return ActionFilter(
         level=level,
         kinds=_words(request, b"kind", KINDS),
         statuses=_words(request, b"status", STATUSES),
-        from_ms=_count(request, b"from", 0, _FAR) or None,
-        to_ms=_count(request, b"to", 0, _FAR) or None,
-        after=_count(request, b"after", 0, _FAR),
-        before=_count(request, b"before", 0, _FAR) or None,
-        limit=max(1, _count(request, b"limit", 100, MOST_ACTIONS)),
+        from_ms=number(request, b"from", 0, _FAR) or None,
+        to_ms=number(request, b"to", 0, _FAR) or None,
+        after=number(request, b"after", 0, _FAR),
+        before=number(request, b"before", 0, _FAR) or None,
+        limit=max(1, number(request, b"limit", 100, MOST_ACTIONS)),
         newest_first=order == "desc",
     )
 
 
 def _words(request: Request, key: bytes, known: tuple[str, ...]) -> tuple[str, ...]:
-    found = tuple(word for word in _first(request, key).split(",") if word)
+    found = tuple(word for word in first(request, key).split(",") if word)
     for word in found:
         if word not in known:
             name = key.decode()
@@ -285,11 +272,6 @@ def _page(id_: str, found: list[Json], asked: ActionFilter) -> Json:
     if len(found) >= asked.limit:
         told["next"] = {"before" if asked.newest_first else "after": found[-1]["seq"]}
     return told
-
-
-def _wants_stream(request: Request) -> bool:
-    values = request.requestHeaders.getRawHeaders(b"accept") or ()
-    return any(b"text/event-stream" in value for value in values)
 
 
 def _last_event(request: Request) -> int:

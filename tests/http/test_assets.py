@@ -151,6 +151,14 @@ def test_an_unknown_asset_is_404_everywhere(served: Any) -> None:
         assert "asset x" in answer.json["message"]
 
 
+def test_slashes_before_the_address_name_no_other_asset(served: Any, twin: FakeTwin) -> None:
+    """What is deleted is what was named."""
+    assert served.ask("DELETE", "//assets/pump-1").status == 204
+    assert twin.made == ["pump-1"]
+    begin(served, "POST", "//assets/pump-1/requests/T")
+    assert twin.asked[:2] == ("pump-1", "T")
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
