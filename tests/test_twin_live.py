@@ -357,3 +357,60 @@ def test_a_config_that_cannot_be_is_one_sentence_and_no_daemon(
         assert "Traceback" not in daemon.text()
     finally:
         daemon.close()
+
+
+DRIVER = """
+import time
+from smapd.desired import CRUDHandler, PurgeableResource, provider, resource
+from smapd.driver import SmapDriver
+from smapd.util import periodicSequentialCall
+
+
+class Stuck(SmapDriver):
+    def setup(self, opts):
+        pass
+
+    def start(self):
+        periodicSequentialCall(time.sleep, 3600).start(1)
+
+
+
+
+@resource("t::T", agent="agent", id_attribute="name")
+class T(PurgeableResource):
+    fields = ("name", "agent")
+
+
+@provider("t::T", name="t")
+class Handler(CRUDHandler):
+    def read_resource(self, ctx, resource):
+        time.sleep(3600)
+"""
+EVERYTHING_HANGS = """
+[/stuck]
+type = stuck_parts.Stuck
+[follower hanging]
+type = twin_programs.Hanging
+EventModules = twin_programs,
+[agent local]
+Handlers = stuck_parts,
+"""
+
+
+def test_a_stop_is_on_time_though_a_driver_a_thing_and_a_handler_hang(programs: Path) -> None:
+    """They are waited for side by side: ten seconds are for all, whatever hangs."""
+    (programs / "stuck_parts.py").write_text(DRIVER)
+    with DaemonProcess(CONFIG + EVERYTHING_HANGS, path=[programs]) as daemon:
+        serving(daemon)
+        post(daemon, "/assets/press/events", {"name": "Measured", "data": {"n": 1}})
+        one = {"id": "t::T[local,name=a]", "name": "a", "agent": "local", "purged": False}
+        one |= {"requires": [], "purge_on_delete": False}
+        made = post(daemon, "/desired/versions", {"resources": [one]})
+        assert made.status == 201, made.body
+        assert post(daemon, "/desired/versions/1/deploy", {}).status == 202
+        agents = "/desired/agents"
+        eventually(lambda: daemon.get(agents).json()["agents"][0]["under_way"] == 1, daemon)
+        eventually(lambda: daemon.get("/status").json()["threads"]["poll"]["busy"] == 1, daemon)
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 10

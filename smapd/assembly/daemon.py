@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 import smapd
@@ -125,18 +125,14 @@ class Daemon:
             Child("events", twins.events.start, twins.events.stop, None),
             Child("tree", self._plant, self.planting.uproot, 1.0),
             Child("reports", subscribing.start, subscribing.stop, 2.0),
-            Child("things", twins.start, twins.stop, 3.0),
+            Child("twin", _nothing, twins.twin.close, 1.0),
         ]
         if settings.serve_http:
             children.append(Child("http", self.serving.open, self.serving.close, 1.0))
-            # before http closes: who asked over it is told why there is no answer
-            children.append(Child("answers", _nothing, twins.twin.end_answers, None))
         children.append(Child("drivers", self.planting.begin, self.planting.end, 4.0))
         children.append(Child("actuation", self.actuators.open, self._end_actuation, 1.0))
         # behind actuation: a deploy that goes on may set actuators at once
-        children.append(Child("agents", self.desired.start, self.desired.stop, 3.0))
-        connecting = self.connecting
-        children.append(Child("connectors", connecting.start, connecting.stop, 3.0))
+        children.append(Child("others' code", self._begin_others, self._end_others, 3.0))
         children.append(Child("watch", self._watch, self._unwatch, 0.5))
         self.service = OrderedService(run.clock, children)
         self._show_status()
@@ -184,6 +180,16 @@ class Daemon:
         ready = self.plan.hosts if isinstance(self.plan, LoadedPlan) else ()
         await self.twins.open(ready)
         await self.connecting.open()
+
+    async def _begin_others(self) -> None:
+        await self.desired.start()  # the one that may fail
+        self.twins.start()
+        self.connecting.start()
+
+    async def _end_others(self) -> None:
+        """Side by side: each of them may hang for its whole time."""
+        ends = (self.connecting.stop(), self.desired.stop(), self.twins.stop())
+        await DeferredList([Deferred.fromCoroutine(end) for end in ends])
 
     def _parts(self) -> http.HttpParts:
         return http.HttpParts(

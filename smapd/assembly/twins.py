@@ -79,7 +79,7 @@ class Twins:
         self.things.start()
 
     async def stop(self) -> None:
-        """Stop the things, then tell those outside."""
+        """Stop the things; requests under way fail with SHUTDOWN first, while all can be told."""
+        self.twin.end_answers()
         for name in await self.things.stop():
             self.log.warn("{thread} does not end; it is abandoned", thread=name)
-        self.twin.close()
