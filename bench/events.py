@@ -34,6 +34,7 @@ from twisted.internet.defer import Deferred  # noqa: E402
 from twisted.internet.threads import deferToThread  # noqa: E402
 
 from smapd.runtime import PoolSize, make_runtime, pool_sizes  # noqa: E402
+from smapd.runtime.program import Reply  # noqa: E402
 from smapd.storage.events import POOL, EventLog, EventSettings  # noqa: E402
 from smapd.values import EventRecord, wall_ms  # noqa: E402
 
@@ -149,24 +150,22 @@ async def through_the_reactor(home, count, seconds):
     to_reactor, log = life.run.threads.to_reactor, life.log
 
     class Waiting:
-        __slots__ = ("durable", "offset")
+        __slots__ = ("durable",)
 
         def __init__(self):
-            self.durable = threading.Event()
+            self.durable = Reply()
 
         def begin(self, asset, event, dedupe_id):
             log.append(asset, [event], dedupe_id).addBoth(self.done)
 
         def done(self, offset):
-            self.offset = offset
-            self.durable.set()
+            self.durable.give(offset)
 
     def publish(i, n):
         waiting = Waiting()
         asset, dedupe_id = f"asset-{i % ASSETS}", f"{i}-{n}"
         to_reactor(waiting.begin, asset, record(), dedupe_id, wait=False)
-        waiting.durable.wait()
-        assert waiting.offset >= 0
+        assert waiting.durable.take(30.0) >= 0
 
     found = await deferToThread(publishers, count, seconds, publish)
     await life.close()

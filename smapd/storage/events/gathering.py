@@ -2,9 +2,11 @@
 
 Those who are told that their event is durable publish the next one at once, as a rule. A commit
 that begins the moment before they do makes two groups of them, which take turns: each waits for
-two commits. So it begins when as many came as were told, or when the reactor went round a few
-times, some 20 µs each, and nobody came. (Measured with four threads: 3.2 events a commit instead of
-2.0, and a third more in a second.)
+two commits. So it begins when as many came as were told, or when nobody came for a millisecond. The
+reactor sleeps meanwhile, and each who comes wakes it: one that went round without a pause would
+keep from the publishers the lock of the interpreter that they need to come. (Measured with four
+threads: 4.0 events a commit, where going round gave 2.6 and none of both 2.0; half as many again in
+a second.)
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any, Final
 
 from smapd.interfaces import IClock
 
-QUIET_TURNS: Final = 3
-MOST_TURNS: Final = 12
+LOOK_S: Final = 0.001
+"""The least that the reactor can sleep."""
+MOST_LOOKS: Final = 5
 
 
 class Gathering:
@@ -24,7 +27,7 @@ class Gathering:
     def __init__(self, clock: IClock, begin_commit: Callable[[], None]) -> None:
         self._clock, self._begin_commit = clock, begin_commit
         self._arrived = self._expected = 0
-        self._seen = self._turns = self._quiet = 0
+        self._seen = self._looks = 0
         self._timer: Any = None
 
     def came(self) -> None:
@@ -40,15 +43,14 @@ class Gathering:
         if self._arrived >= self._expected:
             self._end()
         elif self._timer is None:
-            self._seen, self._turns, self._quiet = self._arrived, 0, 0
-            self._timer = self._clock.later(0, self._turn)
+            self._seen, self._looks = self._arrived, 0
+            self._timer = self._clock.later(LOOK_S, self._look)
 
-    def _turn(self) -> None:
-        self._turns += 1
-        self._quiet = self._quiet + 1 if self._arrived == self._seen else 0
-        self._seen = self._arrived
-        if self._quiet < QUIET_TURNS and self._turns < MOST_TURNS:
-            self._timer = self._clock.later(0, self._turn)
+    def _look(self) -> None:
+        self._looks += 1
+        if self._arrived > self._seen and self._looks < MOST_LOOKS:
+            self._seen = self._arrived
+            self._timer = self._clock.later(LOOK_S, self._look)
         else:
             self._end()
 
