@@ -8,7 +8,6 @@ use `Threads`. All threads are daemons: code that never comes back cannot hold u
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import threading
 import time
@@ -93,8 +92,10 @@ class Reply(Generic[T]):
         return self._value  # type: ignore[return-value]
 
     def _release(self) -> None:
-        with contextlib.suppress(RuntimeError):  # two answers at the same moment
+        try:
             self._waits.release()
+        except RuntimeError:  # two answers at the same moment
+            return
 
 
 class Mailbox(Generic[T]):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -55,6 +57,7 @@ class Integrator:
         self._told = Told()
         self._state = "new"
         self._open: set[Responder] = set()
+        self._start_id, self._numbers = "", itertools.count()
 
     def start(self) -> None:
         """Begin: the assets there are come as ``on_asset_created``.
@@ -69,6 +72,7 @@ class Integrator:
             required.append("on_t2_request")
         check_callbacks(self._callbacks, IntegratorCallbacks, required)
         self._told = Told()
+        self._start_id, self._numbers = secrets.token_hex(10), itertools.count()
         self._state = "started"
         try:
             self._client.start_role(self)
@@ -119,12 +123,21 @@ class Integrator:
             "version": event.version,
             "time_ms": event.time_ms,
             "form": form,
-            "dedupe": event.dedupe_id(body),
+            "dedupe": event.dedupe_id(body, self._new_id),
             "source": self._settings.source,
         }
         offset = self._try(head, body) if not retry else self._keep_trying(head, body)
         event.published(offset, self._settings.source)
         return offset
+
+    def _new_id(self) -> str:
+        """A name that no other event has: random bits of this start, and a number.
+
+        To ask the system for random bits for each event cost more than all its checks. Not from
+        ``random``: a program that seeds it would name its events alike each time it runs, and the
+        log would take them for those of the last time.
+        """
+        return f"{self._start_id}{next(self._numbers):x}"
 
     def _try(self, head: dict[str, Json], body: bytes) -> int:
         try:

@@ -162,9 +162,9 @@ def text(head: Mapping[str, Json], key: str, default: Any = ..., most: int = MOS
 
     :raises BadRequest: naming op and key.
     """
-    value = _need(head, key, default)
-    if value is default:
-        return str(value)
+    value = head.get(key)
+    if value is None:
+        return str(_need(head, key, default))
     if not isinstance(value, str) or not 0 < len(value) <= most or not value.isprintable():
         raise BadRequest(f"{head.get('op')}: {key} is a text of 1 to {most} printable letters.")
     return value
@@ -181,9 +181,9 @@ def whole(
 
     :raises BadRequest: naming op and key.
     """
-    value = _need(head, key, default)
-    if value is default:
-        return int(value)
+    value = head.get(key)
+    if value is None:
+        return int(_need(head, key, default))
     if type(value) is not int or not least <= value <= most:
         raise BadRequest(f"{head.get('op')}: {key} is a whole number from {least} to {most}.")
     return value

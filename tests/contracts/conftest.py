@@ -107,7 +107,7 @@ class Embedded:
         fired(self.log.start())
 
     def result(self, d: Deferred[Any]) -> Any:
-        self.run.advance(0)
+        self.run.advance(0.002)  # a commit may wait for those who were told of the last one
         return fired(d)
 
     def restart(self) -> None:

@@ -52,7 +52,7 @@ class Life:
         result(self.log.start())
 
     def result(self, d: Deferred[Any]) -> Any:
-        self.run.advance(0)
+        self.run.advance(0.002)  # a commit may wait for those who were told of the last one
         return result(d)
 
     def publish(

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from smapd.errors import BadRequest, Busy, DataDirUnusable
 from smapd.runtime import PoolSize
 from smapd.storage.events import POOL, EventSettings
+from smapd.storage.events.gathering import LOOK_S, MOST_LOOKS
 from smapd.storage.events.segments import EventSegment
 from smapd.testing import FakeRuntime
 from smapd.values import EventRecord, Start
@@ -679,7 +680,7 @@ def test_publishers_that_were_told_share_the_next_commit(tmp_path: Path) -> None
     for n in range(4):
         life.log.append("a", [event(n)]).addCallback(told.append)
     life.run.threads.let_go(POOL)
-    life.run.advance(0)
+    life.run.advance(LOOK_S)
     assert told == [0, 1, 2, 3]
     before = life.log.commits.count
 
@@ -690,6 +691,38 @@ def test_publishers_that_were_told_share_the_next_commit(tmp_path: Path) -> None
 
     assert told == list(range(7))
     assert life.log.commits.count == before + 1
+    life.stop()
+
+
+def test_who_comes_again_does_not_wait_long_for_the_others(tmp_path: Path) -> None:
+    """IN-15: a millisecond without anybody, five in all."""
+    life = Life(tmp_path)
+    life.run.threads.hold(POOL)
+    told: list[int] = []
+    for n in range(10):
+        life.log.append("a", [event(n)]).addCallback(told.append)
+    life.run.threads.let_go(POOL)
+    life.run.advance(LOOK_S)
+    assert len(told) == 10
+
+    life.log.append("a", [event(10)]).addCallback(told.append)
+    assert len(told) == 10  # nine were told together, and one of them is here
+    life.run.advance(LOOK_S)
+    assert len(told) == 11
+
+    life.run.threads.hold(POOL)
+    for n in range(11, 31):
+        life.log.append("a", [event(n)]).addCallback(told.append)
+    life.run.threads.let_go(POOL)
+    life.run.advance(LOOK_S)
+    assert len(told) == 31
+    life.log.append("a", [event(31)]).addCallback(told.append)
+    for n in range(32, 32 + MOST_LOOKS):  # one a millisecond: they shall not wait for the last
+        assert len(told) == 31
+        life.run.advance(LOOK_S / 2)
+        life.log.append("a", [event(n)]).addCallback(told.append)
+        life.run.advance(LOOK_S / 2)
+    assert len(told) == 32 + MOST_LOOKS
     life.stop()
 
 

@@ -37,13 +37,11 @@ class Batch:
         "ids",
         "records",
         "size",
-        "times",
     )
 
     def __init__(self) -> None:
         self.records: list[EventRecord] = []
         self.events: list[bytes] = []
-        self.times: list[int] = []
         self.ids: list[tuple[int, str]] = []
         self.appends: list[tuple[int, list[Deferred[int]]]] = []
         self.size = 0
@@ -65,7 +63,6 @@ class Batch:
             self.ids.append((at, dedupe_id))
         self.records += records
         self.events += events
-        self.times += [record.systime_ms for record in records]
         self.size += size
 
 

@@ -208,7 +208,8 @@ class Commits:
         for asset, batch in commit.batches.items():
             first = streams.next_offset(asset)
             if batch.records:
-                work.parts.append(Part(asset, first, batch.events, batch.times, batch.ids))
+                times = [record.systime_ms for record in batch.records]
+                work.parts.append(Part(asset, first, batch.events, times, batch.ids))
                 work.size += batch.size
             if batch.dropped_at is not None:
                 work.bases[asset] = first + batch.dropped_at

@@ -270,11 +270,9 @@ class EventSegment:
 
     # --- writing, inside a transaction
 
-    def put_row(self, number: int, first: int, count: int, t_max: int, data: bytes) -> None:
-        """Add a row of events."""
-        self.db.execute(
-            "INSERT INTO event VALUES(?, ?, ?, ?, ?)", (number, first, count, t_max, data)
-        )
+    def put_rows(self, rows: Iterable[tuple[int, int, int, int, bytes]]) -> None:
+        """Add rows of events: (asset, first, n, t_max, data) of each."""
+        self.db.executemany("INSERT INTO event VALUES(?, ?, ?, ?, ?)", rows)
 
     def put_asset(self, asset: AssetRow) -> None:
         """Add or replace one."""
@@ -339,8 +337,7 @@ def create(
             made.put_asset(asset)
         for cursor in cursors:
             made.put_cursor(cursor)
-        for row in rows:
-            made.put_row(*row)
+        made.put_rows(rows)
         for flush in flushes:
             made.put_flush(flush)
         db.execute("COMMIT")

@@ -168,8 +168,7 @@ class EventStore:
             segment.db.execute("BEGIN IMMEDIATE")
             for asset in fresh:
                 segment.put_asset(asset.row(0))
-            for row in rows:
-                segment.put_row(*row)
+            segment.put_rows(rows)
             for name, base in work.bases.items():
                 gone = known[name]
                 segment.put_asset(AssetRow(gone.number, name, base, gone.begin, number))
@@ -459,7 +458,7 @@ class EventStore:
         segment.db.execute("BEGIN IMMEDIATE")
         for asset in self.assets.values() if missing else ():
             data = seal(commits, asset.number, asset.next, [], 0, lost=missing)
-            segment.put_row(asset.number, asset.next, missing, 0, data)
+            segment.put_rows([(asset.number, asset.next, missing, 0, data)])
         segment.put_flush(flush)
         segment.db.execute("COMMIT")
         for asset in self.assets.values():

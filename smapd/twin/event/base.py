@@ -24,11 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
-import os
-import secrets
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Self
 
@@ -47,29 +43,6 @@ __all__ = ["AssetEvent", "Event", "UnknownEvent", "at_ms", "field"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-
-_ids: tuple[str, itertools.count[int]]
-
-
-def _begin_ids() -> None:
-    """Random bits once a process: to ask the system for each event cost more than all its checks.
-
-    Not from ``random``: a program that seeds it would name its events alike each time it runs, and
-    the log would take them for those of the last time.
-    """
-    global _ids
-    _ids = (secrets.token_hex(10), itertools.count())
-
-
-_begin_ids()
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_begin_ids)  # a child shall not go on with the same numbers
-
-
-def _next_id() -> str:
-    """A name that no other event has, of this process or of another."""
-    run, numbers = _ids
-    return f"{run}{next(numbers):x}"
 
 
 class AssetEvent:
@@ -230,13 +203,13 @@ class AssetEvent:
         what = f"{self.name()} version {self.version}"
         return EventInvalid(f"The data of {what} do not fit: {why}.")
 
-    def dedupe_id(self, body: bytes) -> str:
+    def dedupe_id(self, body: bytes, new: Callable[[], str]) -> str:
         """Names this event while it is tried to be published: the same until it succeeds.
 
-        An event that was published, or whose data changed since the last try, gets a new one.
+        An event that was published, or whose data changed since the last try, gets a ``new`` one.
         """
         if self.offset >= 0 or self._sent is None or self._sent[0] != body:
-            self._sent = (body, _next_id())
+            self._sent = (body, new())
         return self._sent[1]
 
     def published(self, offset: int, source: str) -> None:
