@@ -161,6 +161,13 @@ class Connector:
                 await near.events.forget(record.key)
             label = f"[{section.header}] source {name}"
             made.append(Source(record, label, options, self._selection, near))
+        try:
+            for source in made:
+                await source.open()
+        except BaseException:
+            for source in made:
+                await source.stop()
+            raise
         self.sources = made
         self._is_open = True
         self.problem = ""

@@ -47,6 +47,7 @@ class _Part:
 class EventOutlet:
     """All events of the assets that are selected; on the reactor's thread.
 
+    ``open`` it before events may come: from then on they are kept for it. ``start`` begins to send.
     ``began_ms``: when this source was first seen; of assets made since then all events are sent, of
     older ones those that come. ``own``: the source of events that came from the peer itself, which
     are not sent back.
@@ -57,7 +58,6 @@ class EventOutlet:
         cursor_name: str,
         label: str,
         patterns: AssetPatterns,
-        send: Send,
         *,
         began_ms: int,
         own: str,
@@ -70,12 +70,14 @@ class EventOutlet:
         self.sent = self.batches = self.failures = self.passed_over = 0
         self.last_error = ""
         self.last_error_ms = self.last_ms = 0
-        self._name, self._label, self._patterns, self._send = cursor_name, label, patterns, send
+        self._name, self._label, self._patterns = cursor_name, label, patterns
+        self._send: Send | None = None
         self._began_ms, self._own = began_ms, own
         self._twin, self._log, self._clock = twin, log, clock
         self._backoff, self._faults = backoff, faults
         self._streams = AssetStreams(log, self._ring_soon)
         self._is_to_look = True
+        self._has_looked = False
         self._seen = 0
         self._assets_more: Deferred[None] | None = None
         self._paused = "not connected yet"
@@ -90,8 +92,21 @@ class EventOutlet:
 
     # --- life
 
-    def start(self) -> None:
-        """Learn of the assets, and send whenever ``up`` was said."""
+    async def open(self) -> None:
+        """Learn of the assets, each of which has a durable place when this is over.
+
+        :raises SmapError: if the places cannot be written.
+        """
+        try:
+            await self._look()
+        except BaseException:
+            self._let_go()
+            raise
+        self._has_looked = True
+
+    def start(self, send: Send) -> None:
+        """Send whenever ``up`` was said."""
+        self._send = send
         self._running = Deferred.fromCoroutine(self._run())
         self._clock.background(self._running, f"events of {self._label}")
 
@@ -108,10 +123,7 @@ class EventOutlet:
 
     async def stop(self) -> None:
         """End; the places stay."""
-        self._is_stopped = True
-        self._streams.close()
-        if self._assets_more is not None:
-            self._assets_more.cancel()
+        self._let_go()
         if self._in_flight is not None:
             self._in_flight.cancel()
         self._ring()
@@ -201,6 +213,8 @@ class EventOutlet:
             failed.raiseException()
 
     def _start_of(self, asset: Mapping[str, Json]) -> Start:
+        if self._has_looked:  # it is new, whatever a clock that was set meanwhile says
+            return Start.OLDEST
         return Start.OLDEST if asset["created_ms"] >= self._began_ms else Start.NEWEST
 
     async def _gather(self) -> list[_Part]:
@@ -240,6 +254,7 @@ class EventOutlet:
         return _Part(stream, behind, lines)
 
     async def _deliver(self, batch: list[_Part]) -> None:
+        assert self._send is not None
         lines = [line for part in batch for line in part.lines]
         if lines:
             self._in_flight = self._send(lines)
@@ -342,6 +357,12 @@ class EventOutlet:
         self._assets_more = None
         self._is_to_look = True
         self._ring_soon()
+
+    def _let_go(self) -> None:
+        self._is_stopped = True
+        self._streams.close()
+        if self._assets_more is not None:
+            self._assets_more.cancel()
 
     # --- waiting
 

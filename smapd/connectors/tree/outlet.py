@@ -14,6 +14,7 @@ from smapd.interfaces import IBackoff, IClock, IFaults, IReadings, ISink
 from smapd.storage import Delivery, DeliveryOptions, Draft, FreshFirst, Target, fresh_names
 from smapd.values import GAP_CAUSES, Gap, Json, Limits, OneEach, Outcome, Payload, Run, Start
 
+from .forecast import Forecast
 from .lines import gap_lines, lines_of
 from .options import DEFAULT_KEPT
 from .peer import Peer
@@ -134,6 +135,8 @@ class Outlet:
         self._label, self._selection, self._options = label, selection, options
         self._clock, self._backoff, self._faults = clock, backoff, faults
         self._is_waiting_to_change = False
+        self._forecast = Forecast(selection, options.limits)
+        self._began_ms = clock.wall_ms()
         main = readings.cursor(cursor_name, selection.selects, Start.NEWEST, options.limits)
         self.cursor = FreshFirst(
             readings,
@@ -188,9 +191,19 @@ class Outlet:
         shown: dict[str, Json] = {"state": "stopped", "waiting": self.cursor.waiting()}
         if self.delivery is not None:
             shown = self.delivery.status()
+        left_s = self.seconds_until_loss()
+        shown["hours_until_loss"] = None if left_s is None else round(left_s / 3600, 2)
         shown["gaps"] = dict(self.gaps)
         shown["last_gaps"] = [_gap(gap) for gap in self.last_gaps]
         return shown
+
+    def seconds_until_loss(self) -> float | None:
+        """When its first reading is lost if it stays as it is; None if that cannot be told."""
+        delivery, away_s = self.delivery, 0.0
+        if delivery is None or delivery.is_paused or delivery.oldest_ms is not None:
+            last_ms = 0 if delivery is None else delivery.counters.last_ms
+            away_s = (self._clock.wall_ms() - max(last_ms, self._began_ms)) / 1000
+        return self._forecast.seconds_left(self._clock.seconds(), max(away_s, 0.0))
 
     # --- inside
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from smapd.interfaces import INode
+from smapd.interfaces import INode, ITimeseries
 from smapd.values import Run
 
 
@@ -22,6 +22,9 @@ class ISelection(Protocol):
 
     def takes_each(self, numbers: set[int]) -> bool:
         """Whether the readings of all these streams are among them for sure."""
+
+    def streams(self) -> Iterable[ITimeseries]:
+        """Those that are in the tree."""
 
     def nodes_added(self, nodes: Sequence[INode]) -> bool:
         """Look at new nodes: whether one of them is selected."""
@@ -54,6 +57,10 @@ class AnyOf:
     def takes_each(self, numbers: set[int]) -> bool:
         """Whether one of them takes all."""
         return any(part.takes_each(numbers) for part in self._parts)
+
+    def streams(self) -> Iterable[ITimeseries]:
+        """Those of all of them, each once."""
+        return {stream.uuid: stream for part in self._parts for stream in part.streams()}.values()
 
     def nodes_added(self, nodes: Sequence[INode]) -> bool:
         """Tell all of them."""

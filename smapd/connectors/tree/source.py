@@ -89,7 +89,8 @@ class TreeInbound:
 class Source:
     """One source at work; on the reactor's thread.
 
-    Made before readings come: from then on what is to be sent is kept. ``start`` connects.
+    Made, and ``open``, before readings and events come: from then on what is to be sent is kept.
+    ``start`` connects.
     """
 
     def __init__(
@@ -102,10 +103,8 @@ class Source:
     ) -> None:
         self.record, self.label = record, label
         self.outlet: Outlet | None = None
-        self._options, self._near = options, near
         who = Principal(f"connector {record.connector}", loopback=True, token=True)
         self.inbound = TreeInbound(who, label, options, near)
-        self._own = who.name
         self.events: EventOutlet | None = None
         self.peer: Peer | None = None
         run = near.run
@@ -120,29 +119,36 @@ class Source:
                 backoff=run.backoff,
                 faults=run.faults,
             )
-
-    def start(self, peer: Peer, shown: str) -> None:
-        """Connect, and send whenever there is a connection."""
-        self.peer = peer
-        near, run = self._near, self._near.run
-        if self.outlet is not None:
-            self.outlet.start(peer, shown)
-        patterns = AssetPatterns(self._options["Assets"])
+        patterns = AssetPatterns(options["Assets"])
         if patterns:
             self.events = EventOutlet(
-                self.record.key,
-                self.label,
+                record.key,
+                label,
                 patterns,
-                peer.send,
-                began_ms=self.record.began_ms,
-                own=self._own,
+                began_ms=record.began_ms,
+                own=who.name,
                 twin=near.twin,
                 log=near.events,
                 clock=run.clock,
                 backoff=run.backoff(),
                 faults=run.faults,
             )
-            self.events.start()
+
+    async def open(self) -> None:
+        """Keep the events that come from now on.
+
+        :raises SmapError: if their places cannot be written.
+        """
+        if self.events is not None:
+            await self.events.open()
+
+    def start(self, peer: Peer, shown: str) -> None:
+        """Connect, and send whenever there is a connection."""
+        self.peer = peer
+        if self.outlet is not None:
+            self.outlet.start(peer, shown)
+        if self.events is not None:
+            self.events.start(peer.send)
         peer.start()
 
     def changed(self) -> None:

@@ -58,7 +58,7 @@ class InsideConnection(VantiqSourceConnection):
         """As ``deliver``, of JSON objects; on the sockets' loop.
 
         :raises LinkLost: also if it takes longer than that: then the connection is ended, since
-            nobody reads at its other end.
+            nobody reads at its other end, unless it is we who do not read.
         """
         frames = [self._head + line + b"}" for line in lines]
         try:
@@ -66,7 +66,7 @@ class InsideConnection(VantiqSourceConnection):
                 await self._deliver(frames)
         except TimeoutError as error:
             why = f"the server did not read a batch within {within_s:g} s"
-            if self._link is not None:
+            if self._link is not None and not self._link.unread:
                 self._link.abort(why)
             raise LinkLost(why) from error
 

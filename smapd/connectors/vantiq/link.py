@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
@@ -170,17 +170,25 @@ class Link:
     async def confirm(self) -> None:
         """Return when the server has read all that was sent before: it answered a ping behind it.
 
+        The answer has no limit of time while we do not read ourselves.
+
         :raises LinkLost: if it does not, in which case the connection is ended.
         """
         limit_s = self._limits.ping_answer_s
-        try:
-            async with asyncio.timeout(limit_s):
-                await (await self._ws.ping())
-        except TimeoutError as error:
-            self.abort(f"a ping was not answered within {limit_s:g} s")
-            raise LinkLost(self._why) from error
-        except ConnectionClosed as error:
-            raise LinkLost(self._ending(error)) from error
+        pong: Awaitable[float] | None = None
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    if pong is None:
+                        pong = await self._ws.ping()
+                    await asyncio.shield(pong)
+                return
+            except TimeoutError as error:
+                if pong is None or not self.unread:
+                    self.abort(f"a ping was not answered within {limit_s:g} s")
+                    raise LinkLost(self._why) from error
+            except ConnectionClosed as error:
+                raise LinkLost(self._ending(error)) from error
 
     async def keep_alive(self) -> None:
         """Ping every so often, and end the connection when no answer comes; runs until it ends."""

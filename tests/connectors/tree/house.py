@@ -173,9 +173,10 @@ class House:
         begin: bool = True,
         error: SmapError | None = None,
         wait: bool = False,
+        fill: bool = False,
     ) -> None:
         """``assets``: ids, each of a collection below the root. ``wait``: nothing is committed
-        but by ``journal.commit``."""
+        but by ``journal.commit``. ``fill``: the event log's disk is full once the twin is open."""
         self.run = FakeRuntime(pools={POOL: PoolSize(kept=0, most=8)})
         self.peers: dict[str, FakePeer] = {}
         self.answers: list[Outcome] = []
@@ -231,6 +232,8 @@ class House:
             self.connectors.add(ConnectorSection(header, values, lambda values=values: values))
         self.tree.attach(_Known(self.known))
         self.tree.attach(self.connectors)
+        if fill:
+            self.log.fill()
         got(Deferred.fromCoroutine(self.connectors.open()))
         self.settle()
         if begin:

@@ -126,6 +126,60 @@ def test_of_an_asset_that_was_there_before_only_new_events_are_sent() -> None:
     assert words(after.peers["pump"].sent) == [("hall-1", 1, "new")]
 
 
+def test_what_is_published_before_the_section_connects_is_sent() -> None:
+    """HTTP answers before drivers are set up, and connectors come behind these."""
+    house = House(assets=["hall-1"])
+    house.run.clock.advance(10)
+    house = house.restart(plant(), assets=["hall-1"], begin=False)
+    house.publish("hall-1", "early")
+
+    house.begin()
+
+    assert words(house.peers["pump"].sent) == [("hall-1", 0, "early")]
+
+
+def test_what_is_published_in_a_first_life_that_never_connected_is_sent_by_the_next() -> None:
+    """A kill before the section had begun: it was open, so events were kept for it."""
+    house = House(assets=["hall-1"])
+    house.run.clock.advance(10)
+    killed = house.restart(plant(), assets=["hall-1"], begin=False)
+    killed.publish("hall-1", "early")
+
+    after = killed.restart(plant(), assets=["hall-1"])
+    after.settle()
+
+    assert words(after.peers["pump"].sent) == [("hall-1", 0, "early")]
+
+
+def test_of_an_asset_made_while_it_runs_all_is_sent_whatever_the_clock_says() -> None:
+    """A clock that is set back makes nothing old."""
+    house = House(plant())
+    house.run.clock.step_wall(-86_400)
+    got(house.twin.create({"id": "hall-7"}))
+    house.publish("hall-7", "a")  # before it was looked at
+
+    assert words(house.peers["pump"].sent) == [("hall-7", 0, "a")]
+
+
+def test_a_section_whose_places_cannot_be_written_opens_when_they_can() -> None:
+    house = House(assets=["hall-1"])
+    house.publish("hall-1", "old")
+    house.run.clock.advance(10)
+    after = house.restart(plant(Sources="pump, fan"), assets=["hall-1"], fill=True)
+    assert "disk is full" in after.status()["problem"]
+    assert after.peers == {}
+
+    after.log.error = None
+    after.settle(30)
+    for peer in after.peers.values():
+        peer.up()
+    after.publish("hall-1", "new")
+
+    assert after.status()["problem"] == ""
+    assert words(after.peers["pump"].sent) == [("hall-1", 1, "new")]
+    assert words(after.peers["fan"].sent) == [("hall-1", 1, "new")]
+
+
 def test_an_asset_made_while_it_runs_is_followed_and_one_made_anew_too() -> None:
     house = House(plant())
     house.run.clock.advance(1)

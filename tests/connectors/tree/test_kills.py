@@ -36,6 +36,8 @@ async def lives(home: Path, kills: int, seed: int) -> None:
         for life in range(kills + 1):
             more = {"path": [home], "data_dir": home / "data", "env": {"LIFE": str(life)}}
             async with running(text, **more) as plant:
+                found = (await plant.get("/status")).json()["events"]
+                assert (found["notes"], found["lost"]) == ([], 0), "a kill is no damage"
                 publishing = asyncio.create_task(publish(plant, acknowledged, life))
                 if life < kills:
                     # the moment of the kill is what is tried
