@@ -90,7 +90,8 @@ class EventStream:
         held, self._held, self._held_bytes = self._held, [], 0
         if held and not self._over:
             self._request.write(b"".join(held))
-        if self._when_resumed is not None and not self._over:
+        # what was held may have filled the transport again, which has said so by now
+        if self._when_resumed is not None and not self._over and not self._paused:
             self._when_resumed()
 
     def stopProducing(self) -> None:
