@@ -21,6 +21,8 @@ from twisted.web.http import RESPONSES
 from smapd import errors
 from smapd.values import T2ReqFailureReason
 
+from .encoding import encode
+
 if TYPE_CHECKING:
     from .request import Request
 
@@ -129,7 +131,7 @@ def body_of(error: errors.SmapError) -> bytes:
     told = {"error": error.code, "message": message, "hint": error.hint}
     if isinstance(error, errors.T2ResponseException):
         told["reason"] = error.reason.value
-    return orjson.dumps(told)
+    return encode(told)  # a program's message may hold half a surrogate pair
 
 
 def headers_of(error: errors.SmapError, status: int) -> bytes:

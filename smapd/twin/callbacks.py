@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from twisted.python.failure import Failure
 
-from smapd.errors import MissingCallback
+from smapd.errors import EventInvalid, MissingCallback
 from smapd.runtime import attempt
+
+from .event import UnknownEvent
 
 if TYPE_CHECKING:
     from .event import AssetEvent
@@ -71,14 +73,20 @@ class NamedEventMixin:
 
     def on_event(self, event: AssetEvent) -> None:
         """Find the method, and call it."""
-        method = getattr(self, "do_" + event.name().lower(), None)
+        method = None if isinstance(event, UnknownEvent) else _method_of(self, event)
         (method if callable(method) else self.on_event_unmatched)(event)
 
     def on_event_unmatched(self, event: AssetEvent) -> None:
         """There is no method for this one: of another type, or of one not known here.
 
-        Unless a class overrides this, such an event is acknowledged, since nobody else will.
+        Unless a class overrides this, such an event is acknowledged, since nobody else will; but
+        one of an unknown type or version that has a method is not: it would be lost.
         """
+        if isinstance(event, UnknownEvent) and callable(_method_of(self, event)):
+            raise EventInvalid(
+                f"{event!r} cannot be given to do_{event.name().lower()}(): no module of "
+                "EventModules has that type and version. It is not acknowledged."
+            )
 
 
 def leaves_unmatched(callbacks: Any, event: AssetEvent) -> bool:
@@ -88,8 +96,12 @@ def leaves_unmatched(callbacks: Any, event: AssetEvent) -> bool:
         isinstance(callbacks, NamedEventMixin)
         and kind.on_event is NamedEventMixin.on_event
         and kind.on_event_unmatched is NamedEventMixin.on_event_unmatched
-        and not callable(getattr(callbacks, "do_" + event.name().lower(), None))
+        and not callable(_method_of(callbacks, event))
     )
+
+
+def _method_of(callbacks: Any, event: AssetEvent) -> Any:
+    return getattr(callbacks, "do_" + event.name().lower(), None)
 
 
 def check_callbacks(callbacks: Any, base: type[Any], required: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from smapd.errors import ShutdownRequested, SmapError, T2ResponseFailure
 from smapd.runtime.program import Monitor
 from smapd.values import T2ProviderFailureReason
 
-from .wire import CHUNK_BYTES, Frame
+from .wire import CHUNK_BYTES, MOST_MESSAGE, Frame
 
 LOOK_S: Final = 1.0
 """How often a writer without credit looks whether it is to stop."""
@@ -108,7 +108,9 @@ class Responder:
         :raises T2ResponseFailure: if the request is over.
         """
         self._close("it was answered before")
-        self._say({"op": "failed", "x": self._number, "reason": reason.value, "message": message})
+        # whatever a program writes there: the end must fit the wire, or the requester waits for it
+        text = message[:MOST_MESSAGE].encode("utf-8", "backslashreplace").decode()
+        self._say({"op": "failed", "x": self._number, "reason": reason.value, "message": text})
 
     def refuse(self) -> None:
         """Nobody here answers it."""

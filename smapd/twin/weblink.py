@@ -141,6 +141,8 @@ class WebSocketLink:
                     f"{self.url} wants a token that fits (it answered {status}).",
                     hint="Give the thing's config the token of [server], like Token = env:TOKEN.",
                 )
+            if status >= 500 or status == 429:  # a daemon that is full, or a proxy without one
+                return f"{self.url} answers {status}", None
             return f"{self.url} answers {status}", NotConnected(f"{self.url} answers {status}.")
         except (OSError, InvalidHandshake, ssl.SSLError, ValueError, EOFError) as error:
             text = " ".join(str(error).split()) or type(error).__name__
