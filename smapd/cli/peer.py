@@ -161,7 +161,7 @@ class Peer:
         sent = dict(headers or {})
         if self._token:
             sent["Authorization"] = f"Bearer {self._token}"
-        where = self._base + quote(path) + (f"?{urlencode(query)}" if query else "")
+        where = self._where(path, query)
         try:
             connection.request(method, where, body, sent)
             response = connection.getresponse()
@@ -209,7 +209,7 @@ class Peer:
             headers["Authorization"] = f"Bearer {self._token}"
         connection = self._connection()
         try:
-            where = self._base + quote(path) + (f"?{urlencode(query)}" if query else "")
+            where = self._where(path, query)
             connection.request(method, where, body, headers)
             response = connection.getresponse()
             status, data = response.status, response.read(_MOST_BYTES + 1)
@@ -231,6 +231,12 @@ class Peer:
         if status >= 300:
             raise self._refusal(response, answer)
         return answer
+
+    def _where(self, path: str, query: Mapping[str, Any] | None) -> str:
+        try:
+            return self._base + quote(path) + (f"?{urlencode(query)}" if query else "")
+        except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+            raise SmapError(f"{printable(path)}: not a text in UTF-8.") from None
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls is not None:

@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         timeout_s = duration(args.timeout)
     except ValueError as e:
         raise SmapError(f"--timeout {args.timeout}: {e}") from None
+    if not (args.mime.isascii() and args.mime.isprintable()):
+        raise SmapError(f"--mime {printable(args.mime)}: write one like application/json.")
     data = _data(args)
     daemon = peer.find(args)
     headers = {"Accept": "application/x-ndjson", "Content-Type": args.mime}
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _data(args: argparse.Namespace) -> bytes:
     if args.text is not None:
-        return str(args.text).encode()
+        return os.fsencode(args.text)  # as the shell gave it
     if args.data is None:
         return b""
     if args.data == "-":
@@ -104,7 +106,14 @@ def _output(file: str | None) -> Iterator[BinaryIO]:
     if file is None:
         yield sys.stdout.buffer
         return
-    where = Path(file)
+    where = Path(os.path.realpath(file))  # what a link names is written, and the link stays
+    if where.exists() and not where.is_file():  # a device or a pipe is written to, never replaced
+        try:
+            with where.open("wb") as special:
+                yield special
+        except OSError as e:
+            raise SmapError(f"--output {file}: {e.strerror or e}.") from e
+        return
     try:
         number, name = tempfile.mkstemp(prefix=f".{where.name}.", dir=where.parent)
     except OSError as e:
