@@ -33,8 +33,9 @@ def summary(found: Mapping[str, Any]) -> Iterator[str]:
     assets = _dict(found, "assets")
     if assets.get("assets"):
         yield _line("assets", f"{assets['assets']}, {assets.get('connected', 0)} things connected")
+    yield from _followers(_list(assets, "sessions"))
     yield from _states("things", _list(found, "things"), "section", ("why", "error"))
-    yield from _states("connectors", _list(found, "connectors"), "section", ("why", "error"))
+    yield from _connectors(_list(found, "connectors"))
     yield from _desired(_dict(found, "desired"))
     yield from _late(_dict(found, "late"))
     yield from _faults(_list(found, "faults"))
@@ -91,6 +92,64 @@ def _reports(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         where = f" to {one['to']}" if one.get("to") else ""
         yield _more(f"{one.get('name', one.get('uuid'))}{where}{why}; {', '.join(parts)}")
     yield from _rest(len(shown))
+
+
+def _followers(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Those that stand still: events wait, and none that they have is acknowledged."""
+    followers = [(one.get("name"), _dict(_dict(one, "roles"), "follower")) for one in sessions]
+    bad = [(name, state) for name, state in followers if state.get("standing_still")]
+    if not bad:
+        return
+    yield _line(
+        "followers",
+        f"{len(bad)} of {sum(bool(f) for _, f in followers)} stand{'s' * (len(bad) == 1)} still",
+    )
+    shown = [(name, one) for name, state in bad for one in _list(state, "still")]
+    for name, one in shown[:_MOST]:
+        for_s = float(one.get("for_s") or 0)
+        yield _more(
+            f"{name} at asset {one.get('asset')}: none of {one.get('unacked')} events acknowledged"
+            f" for {_span(for_s)}, {one.get('waiting')} more wait"
+        )
+    count = sum(int(state["standing_still"]) for _, state in bad)
+    if count > min(len(shown), _MOST):
+        yield _more(f"and at {count - min(len(shown), _MOST)} more assets")
+
+
+def _connectors(connectors: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for all sources; one for each connector or source that does not do well."""
+    if not connectors:
+        return
+    states: Counter[str] = Counter()
+    bad: list[str] = []
+    for connector in connectors:
+        name, sources = connector.get("name"), _list(connector, "sources")
+        if connector.get("problem"):
+            bad.append(f"{name}: {connector['problem']}")
+        if not sources:
+            removed = connector.get("type") == "removed"
+            states["removed" if removed else "not open"] += 1
+        for one in sources:
+            state = str(one.get("state"))
+            states[state] += 1
+            readings, events = _dict(one, "readings"), _dict(one, "events")
+            lost = sum(_dict(readings, "gaps").values())
+            if state in _WELL and not lost and not one.get("problem"):
+                continue
+            parts = [f"{readings['waiting']} readings wait"] if "waiting" in readings else []
+            if "waiting" in events:
+                parts.append(f"{events['waiting']} events wait")
+            if readings.get("hours_until_loss") is not None:
+                parts.append(f"the first reading is lost in {readings['hours_until_loss']:g} h")
+            if lost:
+                parts.append(f"{lost} lost")
+            why = one.get("problem") or one.get("why") or (state if state not in _WELL else "")
+            where = f" to {one['server']}" if one.get("server") else ""
+            told = "; ".join([f": {why}" if why else "", ", ".join(parts)]).removesuffix("; ")
+            bad.append(f"{name}, source {one.get('source')}{where}{told}")
+    yield _line("connectors", ", ".join(f"{n} {state}" for state, n in states.most_common()))
+    yield from map(_more, bad[:_MOST])
+    yield from _rest(len(bad))
 
 
 def _desired(desired: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A thing's connection to the hub, whatever link carries it: sessions, answers, the call thread.
+"""A thing's connection to the hub, whatever link carries it, and the roles that live by it.
 
 What the link brings is sorted on the link's thread, which never waits. Answers go to the threads
 that wait for them; assets, events and requests go to the one call thread, in their order. When a
@@ -8,23 +8,22 @@ started again, and the hub tells what is not dealt with.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import weakref
-from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, Protocol, Self
 
 from twisted.python.failure import Failure
 
-from smapd.errors import NotConnected, ShutdownRequested, SmapError
+from smapd.errors import ShutdownRequested, SmapError
 from smapd.options import Secret
 from smapd.runtime import attempt
-from smapd.runtime.program import Flag, Mailbox, Monitor, ProgramThread, Reply, seconds, spawn
-from smapd.values import Json, T2ProviderFailureReason
+from smapd.runtime.program import Flag, Monitor, seconds, spawn
+from smapd.values import Json
 
 from . import wire
 from .callbacks import call, exc_info
+from .calling import CallThread, Spawn
+from .conversation import ANSWER_S, Conversation, Line
 from .links import Link
 from .requesting import T2Answer
 from .responding import Responder
@@ -34,14 +33,8 @@ _log: Final = logging.getLogger(__name__)
 
 START_S: Final = 5.0
 """How long a role's start waits for the daemon before it goes on without."""
-ANSWER_S: Final = 10.0
-"""How long the hub may take to start or stop a role."""
 CLOSE_S: Final = 1.0
 """How long a stop waits for the callback that is under way."""
-MOST_REQUESTS: Final = 2_000
-"""Requests that may wait to be answered; more are refused."""
-
-Spawn: TypeAlias = Callable[[str, Callable[[], object]], ProgramThread]
 
 
 class Role(Protocol):
@@ -57,18 +50,6 @@ class Role(Protocol):
 
     def lost(self) -> None:
         """The session is gone; on the link's thread."""
-
-
-class _Session:
-    """One connection, from its hello on."""
-
-    def __init__(self) -> None:
-        self.id: str | None = None
-        self.over = False
-        self.replies: dict[int, Reply[Frame] | Callable[[Frame], None]] = {}
-        self.started: set[str] = set()
-        self.answers: weakref.WeakValueDictionary[int, T2Answer] = weakref.WeakValueDictionary()
-        self.responders: dict[int, Responder] = {}
 
 
 class Client:
@@ -101,23 +82,25 @@ class Client:
 
             link = WebSocketLink(url, token, name=name, ca_file=ca_file)
         self._link: Link = link
-        self._spawn = spawn
-        self._numbers = itertools.count(1)
-        self._odd = itertools.count(1, 2)
+        self._stopping = Flag()
+        self._calls = CallThread(f"thing-{name}-calls", spawn)
+        self._line = Line(
+            name,
+            link,
+            later=self._calls.later,
+            is_stopping=self._stopping.is_set,
+            is_current=lambda talk: self._session is talk,
+            why_lost=lambda: self._why_lost,
+        )
         self._monitor = Monitor()
-        self._opening = Monitor()
-        self._session: _Session | None = None  # taken by the hub
-        self._greeting: _Session | None = None  # said hello
+        self._session: Conversation | None = None  # taken by the hub
+        self._greeting: Conversation | None = None  # said hello
         self._refusal: SmapError | None = None
         self._last_id: str | None = None
         self._roles: dict[str, Role] = {}
         self._problems: dict[str, SmapError] = {}
         self._begun: set[str] = set()
         self._is_open = False
-        self._stopping = Flag()
-        self._mail: Mailbox[Callable[[], object] | None] = Mailbox()
-        self._thread: ProgramThread | None = None
-        self._last_thread: ProgramThread | None = None
         self._why_lost = "it was never connected"
         self._bye = ""
         self.lost_count = 0
@@ -132,10 +115,8 @@ class Client:
             self._is_open = True
             self._stopping.clear()
             self._refusal = None
-            mail: Mailbox[Callable[[], object] | None] = Mailbox()
-            self._mail = mail
-        name = f"thing-{self.name}-calls"
-        self._thread = self._last_thread = self._spawn(name, lambda: self._calls(mail))
+            mail = self._calls.empty()
+        self._calls.start(mail)
         self._link.open(self)
 
     def close(self, timeout: float | None = CLOSE_S) -> bool:
@@ -153,9 +134,7 @@ class Client:
             self._roles.clear()
             self._begun.clear()
             self._monitor.wake()
-        self._mail.put(None)
-        thread, self._thread = self._thread, None
-        ended = thread is None or thread.join(until_s - seconds())
+        ended = self._calls.end(until_s - seconds())
         closed = self._link.close(max(0.1, until_s - seconds()))
         self.lost("it was closed")
         return ended and closed
@@ -177,10 +156,7 @@ class Client:
         self._stopping.set()
         session = self._session
         if session is not None:
-            for answer in list(session.answers.values()):
-                answer.wake()
-            for responder in list(session.responders.values()):
-                responder.wake()
+            session.wake()
         with self._monitor:
             self._monitor.wake()
 
@@ -202,11 +178,11 @@ class Client:
     @property
     def is_calling(self) -> bool:
         """Whether the call thread is alive: also after ``close``, while a callback goes on."""
-        return self._last_thread is not None and self._last_thread.is_alive()
+        return self._calls.is_alive
 
     def on_call_thread(self) -> bool:
         """Whether the caller is on the thread of the callbacks."""
-        return self._thread is not None and self._thread.is_current()
+        return self._calls.is_current()
 
     # --- roles
 
@@ -250,7 +226,7 @@ class Client:
                 self.ask({"op": "stop", "role": role.kind}, timeout_s=min(timeout_s, 1.0))
             except SmapError:
                 fine = False  # it is gone anyhow, and the role with it
-        return self._wait_calls(until_s - seconds()) and fine
+        return self._calls.wait(until_s - seconds()) and fine
 
     def role_of(self, kind: str) -> Role | None:
         """The started role of that kind."""
@@ -274,15 +250,6 @@ class Client:
             "%s: the %s goes on without a connection (%s)", self.name, role.kind, self._why_lost
         )
 
-    def _wait_calls(self, timeout_s: float) -> bool:
-        """Wait until what the call thread was given before is dealt with."""
-        thread = self._thread
-        if thread is None or thread.is_current() or not thread.is_alive():
-            return True
-        reached = Flag()
-        self._mail.put(reached.set)
-        return reached.wait(timeout_s)
-
     # --- talking
 
     def ask(self, head: dict[str, Json], body: bytes = b"", timeout_s: float = ANSWER_S) -> Frame:
@@ -291,42 +258,13 @@ class Client:
         :raises NotConnected: if there is no connection, or it is lost meanwhile, or no answer came.
         :raises SmapError: what the hub answered.
         """
-        session = self._here()
-        return self._answer(session, *self._send(session, head, body), timeout_s)
+        return self._here().ask(head, body, timeout_s)
 
-    def _here(self) -> _Session:
+    def _here(self) -> Conversation:
         session = self._session
         if session is None:
-            raise self._not_connected()
+            raise self._line.not_connected()
         return session
-
-    def _not_connected(self) -> NotConnected:
-        return NotConnected(f"{self.name} is not connected: {self._why_lost}.")
-
-    def _send(
-        self, session: _Session, head: dict[str, Json], body: bytes
-    ) -> tuple[int, Reply[Frame]]:
-        number = head["id"] = next(self._numbers)
-        reply: Reply[Frame] = Reply()
-        session.replies[number] = reply
-        if session.over or not self._link.send(Frame(head, body)):
-            session.replies.pop(number, None)
-            raise self._not_connected()
-        return number, reply
-
-    def _answer(
-        self, session: _Session, number: int, reply: Reply[Frame], timeout_s: float
-    ) -> Frame:
-        try:
-            frame = reply.take(timeout_s)
-        except TimeoutError:
-            session.replies.pop(number, None)
-            raise NotConnected(
-                f"{self.name}: the daemon did not answer within {timeout_s:g} s."
-            ) from None
-        if frame.head["op"] == "error":
-            raise wire.raised(frame)
-        return frame
 
     def tell(self, head: dict[str, Json], body: bytes = b"", *, patient: bool = True) -> bool:
         """Send what has no answer. False: there is no connection."""
@@ -343,48 +281,24 @@ class Client:
 
     def request(self, head: dict[str, Json], body: bytes, timeout_s: float) -> T2Answer:
         """Open an exchange as its requester; raises as ``ask`` does."""
-        session = self._here()
-        with self._opening:  # the hub wants the numbers in their order
-            number = next(self._odd)
-            answer = T2Answer(
-                f"{head['type']} of {head['asset']}",
-                number,
-                timeout_s,
-                tell=lambda frame: self._session is session and self._link.send(frame),
-                later=self.later,
-                stopping=self._stopping.is_set,
-            )
-            session.answers[number] = answer
-            head = {"op": "open", "x": number, "timeout_s": timeout_s, **head}
-            try:
-                sent = self._send(session, head, body)
-            except SmapError as error:
-                answer.fail(error)
-                raise
-        try:
-            self._answer(session, *sent, ANSWER_S)
-        except SmapError as error:
-            answer.fail(error)  # there is nothing to cancel
-            raise
-        return answer
+        return self._here().request(head, body, timeout_s)
 
-    def later(self, f: Callable[[], object]) -> None:
-        """Call ``f`` on the call thread; safe in a destructor."""
-        self._mail.put(lambda: call("an end of a request", f))
+    def responder(self, number: int) -> Responder | None:
+        """The open answer to the request of that number."""
+        session = self._session
+        return None if session is None else session.responder(number)
 
     # --- what the link says
 
     def connected(self) -> None:
         """There is a connection: say hello. On the link's thread."""
-        session = self._greeting = _Session()
-        number = next(self._numbers)
-        session.replies[number] = lambda frame: self._greeted(session, frame)
-        head: dict[str, Json] = {"op": "hello", "id": number, "version": 1, "name": self.name}
+        session = self._greeting = Conversation(self._line)
+        head: dict[str, Json] = {"op": "hello", "version": 1, "name": self.name}
         if self._token is not None:
             head["token"] = self._token.reveal()
         if self._last_id is not None:
             head["resume"] = self._last_id
-        self._link.send(Frame(head), patient=False)
+        session.say(head, lambda frame: self._greeted(session, frame))
 
     def received(self, frame: Frame) -> None:
         """A frame came. On the link's thread; one that makes no sense ends the connection."""
@@ -400,19 +314,13 @@ class Client:
         head = frame.head
         op = head["op"]
         if op in ("ok", "error"):
-            self._answered(session, frame)
-        elif op in ("event", "asset", "eof"):
-            self._mail.put(lambda: self._handle(session, frame))
-        elif op == "request":
-            self._requested(session, frame)
+            session.answered(frame)
+        elif op in ("event", "asset", "eof") or (op == "request" and session.requested(frame)):
+            self._calls.give(lambda: self._handle(session, frame))
         elif op in ("chunk", "end", "failed", "timeout"):
-            answer = session.answers.get(head.get("x", 0))
-            if answer is not None:
-                answer.received(frame)
+            session.to_requester(frame)
         elif op in ("credit", "cancel"):
-            responder = session.responders.get(head.get("x", 0))
-            if responder is not None:
-                responder.received(frame)
+            session.to_responder(frame)
         elif op == "bye":
             self._bye = f"the daemon says: {head.get('why')}"
 
@@ -429,22 +337,13 @@ class Client:
             roles = list(self._roles.values())
             self._monitor.wake()
         if session is not None:
-            self._end(session)
+            session.end()
             for role in roles:
                 role.lost()
 
     # --- private, on the link's thread
 
-    def _answered(self, session: _Session, frame: Frame) -> None:
-        waiting = session.replies.pop(frame.head.get("id") or 0, None)
-        if isinstance(waiting, Reply):
-            waiting.give(frame)
-        elif waiting is not None:
-            waiting(frame)
-        elif frame.head["op"] == "error":
-            _log.warning("%s: the hub says: %s", self.name, frame.head.get("message"))
-
-    def _greeted(self, session: _Session, frame: Frame) -> None:
+    def _greeted(self, session: Conversation, frame: Frame) -> None:
         if frame.head["op"] == "error":
             problem = wire.raised(frame)
             _log.warning("%s was refused: %s", self.name, problem.message)
@@ -462,13 +361,11 @@ class Client:
         for role in roles:
             self._start(session, role)
 
-    def _start(self, session: _Session, role: Role) -> None:
+    def _start(self, session: Conversation, role: Role) -> None:
         head = role.start_frame(role.kind in self._begun)
-        number = head["id"] = next(self._numbers)
-        session.replies[number] = lambda frame: self._started(session, role, frame)
-        self._link.send(Frame(head), patient=False)
+        session.say(head, lambda frame: self._started(session, role, frame))
 
-    def _started(self, session: _Session, role: Role, frame: Frame) -> None:
+    def _started(self, session: Conversation, role: Role, frame: Frame) -> None:
         problem = wire.raised(frame) if frame.head["op"] == "error" else None
         with self._monitor:
             if problem is not None:
@@ -479,68 +376,13 @@ class Client:
                 self._begun.add(role.kind)
             self._monitor.wake()
 
-    def _requested(self, session: _Session, frame: Frame) -> None:
-        head = frame.head
-        if len(session.responders) >= MOST_REQUESTS:
-            reason = T2ProviderFailureReason.BUSY.value
-            text = f"{MOST_REQUESTS} requests wait for {self.name}."
-            failed = {"op": "failed", "x": head["x"], "reason": reason, "message": text}
-            self._link.send(Frame(failed), patient=False)
-            return
-        number = head["x"]
-        session.responders[number] = Responder(
-            number,
-            head.get("credit", 0),
-            tell=lambda frame: self._session is session and self._link.send(frame),
-            done=lambda: session.responders.pop(number, None),
-            later=self.later,
-            stopping=self._stopping.is_set,
-        )
-        self._mail.put(lambda: self._handle(session, frame))
-
-    def responder(self, number: int) -> Responder | None:
-        """The open answer to the request of that number."""
-        session = self._session
-        return None if session is None else session.responders.get(number)
-
-    def _end(self, session: _Session) -> None:
-        session.over = True
-
-        def problem() -> SmapError:  # one for each: they are raised on different threads
-            if self.is_stopping:
-                return ShutdownRequested(f"{self.name} is stopping.")
-            return NotConnected(f"{self.name} lost its connection: {self._why_lost}.")
-
-        while session.replies:
-            try:
-                _, waiting = session.replies.popitem()
-            except KeyError:
-                break
-            if isinstance(waiting, Reply):
-                waiting.fail(problem())
-        for answer in list(session.answers.values()):
-            answer.fail(problem())
-        for responder in list(session.responders.values()):
-            responder.cancelled("the connection to the daemon is lost")
-
     # --- the call thread
-
-    def _calls(self, mail: Mailbox[Callable[[], object] | None]) -> None:
-        while True:
-            job = mail.take()
-            if job is None:
-                return
-            job()
-            del job  # what it holds is free before the next one comes
 
     def run_calls(self) -> None:
         """Do what waits for the call thread, here and now; for one made without a thread."""
-        while len(self._mail):
-            job = self._mail.take()
-            if job is not None:
-                job()
+        self._calls.run_here()
 
-    def _handle(self, session: _Session, frame: Frame) -> None:
+    def _handle(self, session: Conversation, frame: Frame) -> None:
         if session is not self._session:
             return  # of a connection that is gone: the next one tells it again
         op = frame.head["op"]
@@ -551,6 +393,6 @@ class Client:
         if role is not None:
             call(f"{self.name}: {op}", role.handle, frame)
         elif op == "request":
-            responder = session.responders.get(frame.head["x"])
+            responder = session.responder(frame.head["x"])
             if responder is not None:
                 responder.refuse()

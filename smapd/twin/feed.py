@@ -152,13 +152,24 @@ class AssetFeed:
 class Flight:
     """The bytes of events that one session has and has not acknowledged."""
 
-    def __init__(self, most: int = FLIGHT_BYTES) -> None:
+    def __init__(
+        self, most: int = FLIGHT_BYTES, held: Callable[[EventFeed], None] = lambda feed: None
+    ) -> None:
+        """``held``: told of a feed that may have no more, by these bytes or its own count."""
         self._most, self.size_bytes = most, 0
+        self.held = held
+        self.came_back = 0
+        """How often some were acknowledged."""
         self._waiting: dict[EventFeed, None] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may be out."""
+        return self.size_bytes >= self._most
 
     def room(self, feed: EventFeed) -> int:
         """How many bytes more may be out; 0: none, and the feed is called when there is room."""
-        if self.size_bytes >= self._most:
+        if self.is_full:
             self._waiting[feed] = None
             return 0
         return self._most - self.size_bytes
@@ -170,6 +181,7 @@ class Flight:
     def back(self, size: int) -> None:
         """So many are acknowledged, or nobody will."""
         self.size_bytes -= size
+        self.came_back += 1
         while self._waiting and self.size_bytes < self._most:
             feed = next(iter(self._waiting))
             del self._waiting[feed]
@@ -203,6 +215,8 @@ class EventFeed:
     ) -> None:
         """``name``: of the cursor; ``durable``: its place, None if there is none yet."""
         self.asset = asset
+        self.name = name.replace(":", " ", 1)
+        self._acked = 0
         self._name, self._streams, self._flight, self._send = name, streams, flight, send
         self._most = max_unacked
         log = streams.log
@@ -233,6 +247,7 @@ class EventFeed:
             raise BadRequest(f"ack: event {offset} of {self.asset.id} was not sent yet.")
         size = self._prefix.done(offset)
         if size is not None:
+            self._acked += 1
             self._save()
             self._flight.back(size)
             self._tail.kick()
@@ -244,6 +259,28 @@ class EventFeed:
             self._tail.close()
             self._flight.leave(self, self._prefix.size_bytes)
 
+    @property
+    def is_over(self) -> bool:
+        """See ``Held``."""
+        return self._is_closed
+
+    @property
+    def held_by(self) -> tuple[str, int] | None:
+        """See ``Held``."""
+        if len(self._prefix) >= self._most:
+            return "MaxUnacked", self._acked
+        return ("bytes", self._flight.came_back) if self._flight.is_full else None
+
+    @property
+    def open(self) -> int:
+        """See ``Held``."""
+        return len(self._prefix)
+
+    @property
+    def waiting(self) -> int:
+        """See ``Held``."""
+        return max(0, self._streams.log.next_offset(self.asset.id) - self._tail.next)
+
     def status(self) -> dict[str, Json]:
         """How far it is."""
         behind = self._streams.log.next_offset(self.asset.id) - self._prefix.place
@@ -252,7 +289,10 @@ class EventFeed:
     def _room(self) -> tuple[int, int]:
         many = self._most - len(self._prefix)
         size = self._flight.room(self) if many > 0 else 0
-        return (many, size) if size else (0, 0)
+        if size:
+            return many, size
+        self._flight.held(self)
+        return 0, 0
 
     def _take(self, records: Sequence[EventRecord]) -> None:
         if self._streams.log.base(self.asset.id) != self._life:

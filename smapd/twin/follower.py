@@ -10,7 +10,6 @@ from smapd.errors import (
     EventInvalid,
     NotConnected,
     ShutdownRequested,
-    SmapError,
     T2Unavailable,
     TooLarge,
     WouldDeadlock,
@@ -18,14 +17,14 @@ from smapd.errors import (
 from smapd.runtime.program import Monitor
 from smapd.values import EventRecord, Json
 
-from .callbacks import FollowerCallbacks, call, check_callbacks, leaves_unmatched
-from .client import CLOSE_S, Client
+from .asset_role import AssetRole
+from .callbacks import FollowerCallbacks, check_callbacks, leaves_unmatched
+from .client import Client
 from .event import AssetEvent, EventTypes, IntTwinEofReplay
 from .integrator import ASSET
 from .requesting import T2Answer
 from .settings import follower_settings
-from .told import CREATED, Told
-from .wire import REQUEST_BYTES, Frame
+from .wire import MOST_TEXT, REQUEST_BYTES, Frame
 
 _log: Final = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ OCTETS: Final = "application/octet-stream"
 MOST_TIMEOUT_S: Final = 86_400.0
 
 
-class Follower:
+class Follower(AssetRole):
     """Is told what happens to assets, and may ask their integrators for data.
 
     Methods may be called from any thread; the callbacks come on the thing's call thread.
@@ -48,9 +47,8 @@ class Follower:
         """
         self._settings = follower_settings(config)
         self._types = EventTypes(self._settings.event_modules)
-        self._client, self._callbacks = client, callbacks
-        self._told = Told()
-        self._state = "new"
+        super().__init__(client, callbacks)
+        self._callbacks = callbacks
         self._monitor = Monitor()
         self._handed: dict[str, set[int]] = {}  # in the program's hands, not acknowledged
         self._unsent: dict[str, set[int]] = {}  # acknowledged while there was no connection
@@ -65,25 +63,8 @@ class Follower:
         """
         required = ("on_asset_created", "on_asset_deleted", "on_event")
         check_callbacks(self._callbacks, FollowerCallbacks, required)
-        self._told = Told()
         self._handed, self._unsent = {}, {}
-        self._state = "started"
-        try:
-            self._client.start_role(self)
-        except (SmapError, ValueError):
-            self._state = "new"
-            raise
-
-    def stop(self, timeout: float | None = None) -> bool:
-        """End: no callback comes any more. What was acknowledged stays so.
-
-        Waits for a callback that is under way, at most ``timeout`` (1 s); whether it ended.
-        Nothing happens if it is not started.
-        """
-        if self._state != "started":
-            return True
-        self._state = "stopped"
-        return self._client.stop_role(self, CLOSE_S if timeout is None else timeout)
+        self._begin()
 
     # --- events
 
@@ -141,6 +122,14 @@ class Follower:
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"the data of a request are bytes, not {type(data).__name__}")
+        for what, text in (("type", type_), ("mime type", mime)):
+            if not isinstance(text, str) or not text.isprintable():
+                raise TypeError(
+                    f"a request's {what} is a text of 1 to {MOST_TEXT} printable letters, "
+                    f"not {text!r:.80}"
+                )
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise TypeError(f"a timeout is a number of seconds, not {timeout!r:.80}")
         if not 0 < timeout <= MOST_TIMEOUT_S:
             raise ValueError(f"a timeout is above 0 and at most a day, not {timeout!r} s")
         if self._state == "stopped" or self._client.is_stopping:
@@ -192,19 +181,10 @@ class Follower:
 
     # --- private
 
-    def _asset(self, head: dict[str, Json]) -> None:
-        asset, seq = head["asset"], head["seq"]
-        try:
-            for kind in self._told.record(head["kind"], asset, seq):
-                if kind == CREATED:
-                    call("on_asset_created", self._callbacks.on_asset_created, asset)
-                else:
-                    with self._monitor:
-                        self._handed.pop(asset, None)
-                        self._unsent.pop(asset, None)
-                    call("on_asset_deleted", self._callbacks.on_asset_deleted, asset)
-        finally:
-            self._client.tell({"op": "asset_done", "role": self.kind, "seq": seq})
+    def _forget(self, asset: str) -> None:
+        with self._monitor:
+            self._handed.pop(asset, None)
+            self._unsent.pop(asset, None)
 
     def _event(self, frame: Frame) -> None:
         head = frame.head

@@ -14,6 +14,7 @@ from smapd.values import Json
 from .assets import Assets
 from .publisher import Publisher
 from .session import Session
+from .standing import Standing
 from .streams import Streams
 
 ALIVE_S: Final = 2.0
@@ -37,6 +38,7 @@ class Hub:
         """``boot``: new with each start of the daemon."""
         self.assets, self.streams, self.publisher = assets, streams, publisher
         self.exchanges, self.clock, self.boot = exchanges, clock, boot
+        self.standing = Standing(clock, streams.faults)
         self._sessions: set[Session] = set()
         self._names: dict[str, Session] = {}
         self._is_closing = False
@@ -94,6 +96,7 @@ class Hub:
     def close(self) -> None:
         """Take no more, and say bye to all."""
         self._is_closing = True
+        self.standing.close()
         for session in list(self._sessions):
             session.bye("smapd is stopping")
 

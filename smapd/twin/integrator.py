@@ -22,12 +22,12 @@ from smapd.errors import (
 from smapd.runtime import Backoff
 from smapd.values import Json, T2ProviderFailureReason
 
+from .asset_role import AssetRole
 from .callbacks import IntegratorCallbacks, check_callbacks
-from .client import CLOSE_S, Client
+from .client import Client
 from .event import AssetEvent, InternalEvent, UnknownEvent
 from .responding import Responder, T2Request
 from .settings import integrator_settings
-from .told import CREATED, Told
 from .wire import EVENT_BYTES, MOST_TEXT, Frame
 
 PUBLISH_S: Final = 30.0
@@ -39,7 +39,7 @@ ASSET: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 """What the id of an asset looks like."""
 
 
-class Integrator:
+class Integrator(AssetRole):
     """Tells the twin what happened to assets, and serves requests for data.
 
     Methods may be called from any thread; the callbacks come on the thing's call thread.
@@ -53,9 +53,8 @@ class Integrator:
         :raises ConfigError: naming each key that is wrong.
         """
         self._settings = integrator_settings(config, client.name)
-        self._client, self._callbacks = client, callbacks
-        self._told = Told()
-        self._state = "new"
+        super().__init__(client, callbacks)
+        self._callbacks = callbacks
         self._open: set[Responder] = set()
         self._start_id, self._numbers = "", itertools.count()
 
@@ -71,27 +70,8 @@ class Integrator:
         if self._settings.t2:
             required.append("on_t2_request")
         check_callbacks(self._callbacks, IntegratorCallbacks, required)
-        self._told = Told()
         self._start_id, self._numbers = secrets.token_hex(10), itertools.count()
-        self._state = "started"
-        try:
-            self._client.start_role(self)
-        except (SmapError, ValueError):
-            self._state = "new"
-            raise
-
-    def stop(self, timeout: float | None = None) -> bool:
-        """End: no callback comes any more, requests that are being answered fail.
-
-        Waits for a callback that is under way, at most ``timeout`` (1 s); whether it ended.
-        Nothing happens if it is not started.
-        """
-        if self._state != "started":
-            return True
-        self._state = "stopped"
-        for responder in list(self._open):
-            responder.stop()
-        return self._client.stop_role(self, CLOSE_S if timeout is None else timeout)
+        self._begin()
 
     # --- events
 
@@ -251,14 +231,7 @@ class Integrator:
         """An asset record or a request; on the call thread."""
         head = frame.head
         if head["op"] == "asset":
-            try:
-                for kind in self._told.record(head["kind"], head["asset"], head["seq"]):
-                    created = kind == CREATED
-                    callbacks = self._callbacks
-                    tell = callbacks.on_asset_created if created else callbacks.on_asset_deleted
-                    tell(head["asset"])
-            finally:
-                self._client.tell({"op": "asset_done", "role": self.kind, "seq": head["seq"]})
+            self._asset(head)
         elif head["op"] == "request":
             responder = self._client.responder(head["x"])
             if responder is None or responder.is_over:
@@ -283,6 +256,10 @@ class Integrator:
         """The session is gone; the client has ended all answers."""
 
     # --- private
+
+    def _let_go(self) -> None:
+        for responder in list(self._open):
+            responder.stop()
 
     def _check_started(self) -> None:
         if self._state == "stopped":

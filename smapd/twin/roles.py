@@ -15,6 +15,7 @@ from .feed import AssetFeed, EventFeed, Flight, Send, start_of
 from .history import Asset
 from .patterns import MOST_PATTERNS, Patterns
 from .requests import Provider
+from .standing import MOST_TOLD, Standing
 from .streams import Streams, Turns
 
 INTEGRATOR: Final = "integrator"
@@ -26,8 +27,8 @@ UNACKED: Final = 256
 class Role:
     """What ``start`` asked for; on the reactor's thread."""
 
-    def __init__(self, head: dict[str, Json], name: str, send: Send) -> None:
-        """``name``: of the thing.
+    def __init__(self, head: dict[str, Json], name: str, send: Send, standing: Standing) -> None:
+        """``name``: of the thing. ``standing``: looks whether it goes on.
 
         :raises BadRequest: naming what is wrong in the head.
         """
@@ -46,7 +47,8 @@ class Role:
         self._places: dict[str, int] = {}
         self._assets: AssetFeed | None = None
         self._leave: Callable[[], None] | None = None
-        self._turns, self._flight = Turns(), Flight()
+        self._standing = standing
+        self._turns, self._flight = Turns(), Flight(held=standing.held)
 
     async def begin(self, assets: Assets, streams: Streams) -> None:
         """Find its places. Raises as ``IEventLog.cursor`` does."""
@@ -106,6 +108,11 @@ class Role:
             about["events"] = len(states)
             about["unacked"] = sum(state["unacked"] for state in states)
             about["behind"] = sum(state["behind"] for state in states)
+            found = map(self._standing.status, self.events.values())
+            still = [state for state in found if state is not None]
+            about["standing_still"] = len(still)
+            if still:
+                about["still"] = still[:MOST_TOLD]
         if self.provider is not None:
             about["answering"] = len(self.provider)
         return about

@@ -161,7 +161,7 @@ class Session:
 
     def _start(self, head: dict[str, Json], _body: bytes) -> None:
         request_id = wire.whole(head, "id")
-        role = Role(head, self.name, self._send)
+        role = Role(head, self.name, self._send, self._hub.standing)
         self._end_role(role.kind)
         self._starting[role.kind] = role
         started = Deferred.fromCoroutine(role.begin(self._hub.assets, self._hub.streams))

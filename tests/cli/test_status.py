@@ -140,3 +140,39 @@ def test_a_screenful_says_what_runs_and_what_does_not() -> None:
 def test_a_screenful_of_another_version_is_shown_as_far_as_it_goes() -> None:
     for found in ({"daemon": {}}, {"daemon": {}, "drivers": 3, "reports": [1], "tree": None}):
         assert next(summary(found)).startswith("  smapd")
+
+
+def test_a_follower_that_stands_still_is_shown_with_what_waits() -> None:
+    """FO-20: it gets the rest when it is mended, and nothing else fails meanwhile."""
+    still = {"asset": "hall-1", "unacked": 256, "waiting": 1240, "for_s": 720.0}
+    sessions = [
+        {"name": "bom", "roles": {"integrator": {"t2": True}}},
+        {"name": "well", "roles": {"follower": {"unacked": 2, "standing_still": 0}}},
+        {"name": "archive", "roles": {"follower": {"standing_still": 22, "still": [still] * 20}}},
+    ]
+    found = {"assets": {"assets": 30, "connected": 3, "sessions": sessions}}
+
+    lines = list(summary(found))
+
+    assert lines[2:4] == [
+        "  assets     30, 3 things connected",
+        "  followers  1 of 2 stands still",
+    ]
+    assert (
+        lines[4:24]
+        == [
+            "             archive at asset hall-1: none of 256 events acknowledged for 12 min,"
+            " 1240 more wait"
+        ]
+        * 20
+    )
+    assert lines[24:] == ["             and at 2 more assets"]
+
+
+def test_followers_that_go_on_take_no_line() -> None:
+    followers = [{"name": "well", "roles": {"follower": {"unacked": 2, "standing_still": 0}}}]
+
+    lines = list(summary({"assets": {"assets": 1, "connected": 1, "sessions": followers}}))
+
+    assert "  assets     1, 1 things connected" in lines
+    assert not [line for line in lines if "follower" in line or "well" in line]

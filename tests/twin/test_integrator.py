@@ -75,6 +75,24 @@ def test_a_callback_that_raises_is_logged_and_the_next_one_comes(
     assert len(played.peer.take("asset_done")) == 2
 
 
+def test_an_asset_that_came_again_is_told_although_its_deletion_raised(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """IN-22, FO-04: one record tells of both, where the deletion itself was missed."""
+    for role in ("integrator", "follower"):
+        played = Played()
+        heard = played.heard if role == "integrator" else played.followed
+        heard.on_asset_deleted = lambda asset: 1 / 0  # type: ignore[method-assign, union-attr]
+        getattr(played, role)()
+        played.asset(role, "created", "a", 1)
+
+        played.asset(role, "created", "a", 5)
+
+        assert heard.heard == [("created", "a"), ("created", "a")]
+        assert [head["seq"] for head in played.peer.heads("asset_done")] == [1, 5]
+    assert caplog.text.count("on_asset_deleted raised") == 2
+
+
 def test_after_a_reconnect_known_assets_are_not_told_again() -> None:
     """IN-20, IN-22: what happened meanwhile is told, in order."""
     played = Played()
@@ -579,7 +597,7 @@ def test_a_callback_that_raises_fails_its_request(caplog: pytest.LogCaptureFixtu
 
 def test_a_flood_of_requests_is_refused_as_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded: what waits to be answered."""
-    monkeypatch.setattr("smapd.twin.client.MOST_REQUESTS", 3)
+    monkeypatch.setattr("smapd.twin.conversation.MOST_REQUESTS", 3)
     played = Played()
     played.integrator(t2=True)
 
