@@ -11,17 +11,12 @@ from smapd.errors import BadRequest
 
 from . import peer
 from .peer import Peer, printable, stranger
+from .subcommands import subcommands
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``asset``."""
-    parsers = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        one = parsers.add_parser(name, help=text, description=text, allow_abbrev=False)
-        peer.arguments(one)
-        return one
-
+    add = subcommands(parser, peer.arguments)
     made = add("add", "make an asset; it is on the disk when its path is printed")
     made.add_argument("asset", metavar="ID", help="letters, digits, and . _ : -")
     made.add_argument("--path", help="where in the tree it stands; else the daemon chooses")

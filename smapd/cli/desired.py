@@ -12,11 +12,20 @@ from smapd.errors import NoSuchVersion
 
 from . import peer
 from .bar import Bar, counted
-from .desired_text import Paint, action_lines, difference_lines, result_line, stamp, table
+from .desired_text import (
+    Paint,
+    absence_lines,
+    action_lines,
+    difference_lines,
+    result_line,
+    stamp,
+    table,
+)
 from .exits import FAILED, OK
 from .pause import pause
 from .peer import Peer, printable
 from .status import lines
+from .subcommands import subcommands
 
 LOOK_EACH_S: Final = 0.3
 PAGE: Final = 1_000
@@ -25,14 +34,12 @@ _BAD: Final = ("failed", "skipped", "unavailable")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``desired``."""
-    parsers = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
 
-    def add(name: str, text: str, *, to_daemon: bool = True) -> argparse.ArgumentParser:
-        one = parsers.add_parser(name, help=text, description=text, allow_abbrev=False)
-        if to_daemon:
-            peer.arguments(one)
-            one.add_argument("--json", action="store_true", help="as the daemon gives it")
-        return one
+    def common(one: argparse.ArgumentParser) -> None:
+        peer.arguments(one)
+        one.add_argument("--json", action="store_true", help="as the daemon gives it")
+
+    add = subcommands(parser, common)
 
     def with_version(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
         one.add_argument(
@@ -238,8 +245,13 @@ def follow(daemon: Peer, begun: Mapping[str, Any], args: argparse.Namespace) -> 
         return OK
     paint, bar, after = Paint.for_stdout(), Bar(None), 0
     results: list[Any] = []
+    is_absence_told = args.json
     while True:
         found = daemon.get(f"/desired/deploys/{d}", {"after": after, "limit": PAGE})
+        if found["state"] != "waiting" and not is_absence_told:
+            is_absence_told = True
+            for line in absence_lines(found):
+                print(line)
         if not after:
             bar = Bar(found["count"])
         for one in found["results"]:

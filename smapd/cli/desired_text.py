@@ -102,6 +102,18 @@ def _of_dry(changes: Mapping[str, Any]) -> tuple[str, str]:
     return _OF_CHANGES["purged" if purged.get("desired") else "created"]
 
 
+def absence_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Which agents a dry run does not ask, since they are not there; ``found``: that run."""
+    names = found.get("absent")
+    if not names:
+        return
+    more = int(found.get("absent_count", len(names))) - len(names)
+    told = ", ".join(printable(str(name)) for name in names) + (f" and {more} more" if more else "")
+    one = len(names) + more == 1
+    whose = "its" if one else "their"
+    yield f"agent{'' if one else 's'} not connected: {told}; {whose} resources are not looked at"
+
+
 def action_lines(action: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     """One action with its log."""
     head = f"{stamp(action['ended_ms'])} {action['kind']} of version {action['version']}"

@@ -25,19 +25,18 @@ from .importer import as_json
 from .journal_files import Journal, Row, SegmentFile
 from .known import Item
 from .peer import printable
+from .subcommands import subcommands
 
 _SHOWN: Final = 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``journal``."""
-    parsers = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
 
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        one = parsers.add_parser(name, help=text, description=text, allow_abbrev=False)
+    def common(one: argparse.ArgumentParser) -> None:
         one.add_argument("directory", type=directory, metavar="DIR", help="the data directory")
-        return one
 
+    add = subcommands(parser, common)
     inspect = add("inspect", "what is in it: files, streams, and who waits for what")
     inspect.add_argument("--json", action="store_true", help="as JSON")
     add("verify", "read all of it, and check every record; 1 if one is not sound")

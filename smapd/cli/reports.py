@@ -14,6 +14,7 @@ from smapd.options import boolean, duration, size
 from . import peer
 from .peer import Answered, Peer, printable
 from .status import lines
+from .subcommands import subcommands
 
 _FORMATS: Final = ("json", "gzip-json", "avro", "gzip-avro", "csv")
 _SHORTEST: Final = 4
@@ -22,13 +23,7 @@ _SHORTEST: Final = 4
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``reports``."""
-    parsers = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        one = parsers.add_parser(name, help=text, description=text, allow_abbrev=False)
-        peer.arguments(one)
-        return one
-
+    add = subcommands(parser, peer.arguments)
     listed = add("list", "every report: what it is, where to, and how far it is")
     shown = add("show", "one report with all that is known of it")
     made = add("create", "make a report; it is on the disk when its uuid is printed")

@@ -2,7 +2,8 @@
 
 One deploy runs at a time; a newer one overtakes it. A dry run waits until nothing is under way,
 and gives way to a deploy. When a deploy is done its resources are looked at again, each
-``RepairInterval`` of its agent after it was last looked at. On the reactor's thread.
+``RepairInterval`` of its agent after it was last looked at. A deploy waits a while for agents that
+are not there; a dry run does not. On the reactor's thread.
 """
 
 # Twisted's own methods have no types.
@@ -11,30 +12,25 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from smapd.errors import Busy, DeviceFailed, NotConnected, NotReady, ShutdownRequested
-from smapd.interfaces import IClock, ITimer
+from smapd.interfaces import IClock
 from smapd.values import Json
 
-from .due import Due
-from .ids import Id
 from .jobs import Drift, IAgent, Job
 from .ledger import Ledger, at_the_end
-from .rows import action_of, action_of_none, differences, is_quiet, row_of
+from .present import Present
+from .repair import Repair
+from .rows import action_of, action_of_none, is_quiet, row_of, row_of_none
 from .runs import DONE, OVERTAKEN, RUNNING, WAITING, Run
-from .states import Change, Place, ResourceState, Settled
+from .states import Place, ResourceState, Settled
 
 MOST_WAITING: Final = 100
-GRACE_S: Final = 20.0
-"""How long a deploy waits for an agent that is not there, before its resources are unavailable."""
-
-_log = Logger()
 
 
 class Dispatcher:
@@ -53,19 +49,17 @@ class Dispatcher:
         ``ended``: told of a run that is over, and of one that was, and has one result more.
         """
         self._ledger, self._clock = ledger, clock
-        self._looked, self._drifted, self._ended = looked, drifted, ended
-        self.agents: dict[str, IAgent] = {}
+        self._ended = ended
+        self._present = Present(clock, self.pump)
+        self.agents = self._present.agents
         self.current: Run | None = None
         self.dry: Run | None = None
         self.dry_waiting: deque[Run] = deque()
         self.is_stopping = False
-        self.drifts = 0
+        self.repair = Repair(clock, self._look_again, looked, drifted)
         self._jobs: dict[int, tuple[Run, str, IAgent]] = {}
         # No number of before a start comes again: agents elsewhere may still work on those.
         self._last_job = secrets.randbits(50)
-        self._due = Due(clock, self._repair)
-        self._grace_over = False
-        self._grace: ITimer | None = None
         self._idle: list[Deferred[None]] = []
         self._pumping = False
 
@@ -76,7 +70,7 @@ class Dispatcher:
         self.agents[agent.name] = agent
         for run in (self.current, self.dry):
             if run is not None and run.deployment is not None:
-                run.deployment.set_devices(self._device_of, agent.names)
+                run.deployment.set_devices(self._present.device_of, agent.names)
         if self.current is not None:
             self._do_what_waited_for(agent, self.current)
         self.pump()
@@ -84,7 +78,8 @@ class Dispatcher:
     def remove_agent(self, name: str) -> None:
         """It takes no more; what it had under way is its own to fail."""
         if self.agents.pop(name, None) is not None:
-            self._wait_for_agents()
+            self._present.wait()
+            self.pump()  # a dry run does not wait
 
     def _do_what_waited_for(self, agent: IAgent, run: Run) -> None:
         late = []
@@ -98,10 +93,7 @@ class Dispatcher:
 
     def serving(self, name: str) -> IAgent | None:
         """Who takes the jobs of that agent name, None if nobody does now."""
-        for agent in self.agents.values():
-            if name in agent.names:
-                return agent
-        return None
+        return self._present.serving(name)
 
     # --- runs
 
@@ -127,35 +119,35 @@ class Dispatcher:
             if self.dry is not None:
                 self._overtake(self.dry)
                 self.dry = None
-            self._due.clear()
-            skipped = run.begin(self._device_of, None if older is None else older.deployment)
+            self.repair.clear()
+            skipped = run.begin(
+                self._present.device_of, None if older is None else older.deployment
+            )
             self.current = run
             self._told_skips(run, skipped)
-            self._wait_for_agents()
+            self._present.wait()
         self.pump()
         self._look_whether_done()
 
     def resume(self, run: Run) -> None:
         """Go on with the deploy of before the start, or keep what it deployed."""
-        skipped = run.begin(self._device_of, None)
+        skipped = run.begin(self._present.device_of, None)
         self.current = run
         self._told_skips(run, skipped)
         assert run.deployment is not None
         if not run.deployment.is_complete:  # or the row of a result was damaged
             run.state, run.ended_ms = RUNNING, None
-        for agent in list(self.agents.values()):
+        for agent in self._present:
             self._do_what_waited_for(agent, run)
-        self._wait_for_agents()
+        self._present.wait()
         self.pump()
         self._look_whether_done()
 
     def stop(self) -> Deferred[None]:
         """Begin nothing more; fires when nothing is under way."""
         self.is_stopping = True
-        self._due.clear()
-        if self._grace is not None:
-            self._grace.discard()
-            self._grace = None
+        self.repair.clear()
+        self._present.close()
         done: Deferred[None] = Deferred()
         self._idle.append(done)
         self._tell_idle()
@@ -173,7 +165,7 @@ class Dispatcher:
         :raises Busy: if its agent has no thread free, or the handler works on it just now.
         """
         i = run.version.index[name]
-        agent = self.serving(run.version.agents[i])
+        agent = self._present.serving(run.version.agents[i])
         if agent is None or self.is_stopping:
             raise NotReady(f"There is no agent that serves {run.version.agents[i]}.")
         assert run.deployment is not None
@@ -210,9 +202,10 @@ class Dispatcher:
         self._pumping = True
         try:
             self._begin_dry_run()
-            run = self.dry or self.current
-            while run is not None and not self.is_stopping and self._pump_once(run):
-                pass
+            while not self.is_stopping:
+                run = self.dry or self.current  # the one may end with this, and the other begin
+                if run is None or not self._pump_once(run):
+                    break
         finally:
             self._pumping = False
 
@@ -220,19 +213,18 @@ class Dispatcher:
         deployment = run.deployment
         assert deployment is not None
         begun = False
-        for agent in list(self.agents.values()):
+        for agent in self._present:
             room = agent.free
             if room <= 0:
                 continue
             for name in deployment.take(agent.names, room):
                 begun = True
                 self._hand(run, name, agent)
-        if self._grace_over:
-            for name in run.agent_names:
-                if self.serving(name) is None:
-                    for id_ in deployment.take(name):
-                        begun = True
-                        self._without_agent(run, id_, name)
+        if run.dry_run or not self._present.is_patient:
+            for name in self._present.absent(run.agent_names):
+                for id_ in deployment.take(name):
+                    begun = True
+                    self._without_agent(run, id_, name)
         return begun
 
     def _hand(self, run: Run, name: str, agent: IAgent) -> None:
@@ -264,7 +256,7 @@ class Dispatcher:
         before = run.result(name)
         row = row_of(result)
         if job.kind == "repair":
-            self._looked_again(job, row)
+            self.repair.found(job, row)
             if before is not None and is_quiet(row, before, result):
                 run.note(name, {**before, "ms": row["ms"]})
                 self._settle(run, name, row)
@@ -318,17 +310,10 @@ class Dispatcher:
     ) -> dict[str, Json]:
         """What is kept of a resource that no handler saw."""
         now_ms = self._clock.wall_ms()
-        serving = self.serving(agent)
+        serving = self._present.serving(agent)
         name_of = agent if serving is None else serving.name
         seq = self._ledger.action(action_of_none(run, name, name_of, state, reason, now_ms))
-        return {
-            "status": state.value,
-            "change": Change.NOCHANGE.value,
-            "changes": {},
-            "ms": now_ms,
-            "reason": reason,
-            "action": seq,
-        }
+        return {**row_of_none(state, reason, now_ms), "action": seq}
 
     def _keep(self, run: Run, name: str, row: Json) -> None:
         self._ledger.result(run.number, run.note(name, row), row)
@@ -361,21 +346,7 @@ class Dispatcher:
         self._clock.background(kept, f"keeping the end of deploy {run.number}")
         if run is self.dry:
             self.dry = None
-        told = run.told()
-        _log.info(
-            "{what} {deploy} of version {version} is {state}: {counts}, {changed} changed",
-            what="dry run" if run.dry_run else "deploy",
-            deploy=run.number,
-            version=run.version.number,
-            state=state,
-            counts=", ".join(f"{n} {word}" for word, n in told["counts"].items()) or "nothing",
-            changed=told["changed"],
-        )
-
-    def _device_of(self, resource: Mapping[str, Json]) -> str:
-        agent = self.serving(Id.parse_id(resource["id"]).agent_name)
-        value = resource.get(agent.device) if agent is not None and agent.device else None
-        return "" if value is None else str(value)
+        run.log_end()
 
     def _overtake(self, run: Run) -> None:
         assert run.deployment is not None
@@ -385,7 +356,7 @@ class Dispatcher:
         self._close_version(run)
 
     def _close_version(self, run: Run) -> None:
-        for agent in self.agents.values():
+        for agent in self._present:
             agent.close_version(run.version.number)
 
     def _begin_dry_run(self) -> None:
@@ -396,10 +367,10 @@ class Dispatcher:
             return
         run = self.dry_waiting.popleft()
         run.state = RUNNING
-        run.begin(self._device_of, None)
+        run.begin(self._present.device_of, None)
+        run.absent = self._present.absent(run.agent_names)
         self.dry = run
         self._ledger.deploy(run.number, run.told())
-        self._wait_for_agents()
         self._look_whether_done()
 
     def _tell_idle(self) -> None:
@@ -408,31 +379,13 @@ class Dispatcher:
             for done in idle:
                 done.callback(None)
 
-    # --- agents that are not there
-
-    def _wait_for_agents(self) -> None:
-        self._grace_over = False
-        if self._grace is not None:
-            self._grace.discard()
-        self._grace = None
-        if not self.is_stopping:
-            self._grace = self._clock.later(GRACE_S, self._end_grace)
-
-    def _end_grace(self) -> None:
-        self._grace = None
-        self._grace_over = True
-        self.pump()
-
     # --- repair
 
     def _schedule(self, run: Run, name: str, agent: str) -> None:
-        serving = self.serving(agent)
-        if serving is None or serving.repair_s <= 0 or self.is_stopping:
-            self._due.forget(name)
-        else:
-            self._due.put(name, serving.repair_s)
+        serving = None if self.is_stopping else self._present.serving(agent)
+        self.repair.schedule(name, serving)
 
-    def _repair(self, due: list[str]) -> bool:
+    def _look_again(self, due: list[str]) -> bool:
         """Look again at these; False if that has to wait for a deploy or dry run."""
         run = self.current
         if run is None or run.deployment is None or self.is_stopping:
@@ -445,12 +398,3 @@ class Dispatcher:
         self._told_skips(run, run.deployment.again(due))
         self.pump()
         return True
-
-    def _looked_again(self, job: Job, row: Json) -> None:
-        changes, differs = row["changes"], differences(row)
-        self._looked(job.name, row["ms"], row["status"], differs)
-        if differs:
-            self.drifts += 1
-            number = job.version.number
-            drift = Drift(job.name, number, row["ms"], row["status"], row["change"], changes)
-            self._drifted(drift)

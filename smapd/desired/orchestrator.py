@@ -314,7 +314,7 @@ class Orchestrator:
             "deploy": None if current is None else current.told(),
             "dry_run": None if self.dispatcher.dry is None else self.dispatcher.dry.told(),
             "under_way": self.dispatcher.under_way,
-            "drifts": self.dispatcher.drifts,
+            "drifts": self.dispatcher.repair.drifts,
             "agents": self.agents(),
             "commits": self._ledger.commits,
             "damaged_rows": self._store.damaged,

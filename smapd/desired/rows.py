@@ -27,6 +27,17 @@ def row_of(result: Mapping[str, Json]) -> dict[str, Json]:
     return row
 
 
+def row_of_none(state: ResourceState, reason: str, now_ms: int) -> dict[str, Json]:
+    """The row of a resource that no handler saw."""
+    return {
+        "status": state.value,
+        "change": Change.NOCHANGE.value,
+        "changes": {},
+        "ms": now_ms,
+        "reason": reason,
+    }
+
+
 def action_of(job: Job, agent: str, result: Mapping[str, Json]) -> dict[str, Json]:
     """The action of a job that the agent of that name has done."""
     return {

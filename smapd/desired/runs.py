@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from twisted.logger import Logger
+
 from smapd.values import Json
 
 from .deploy import Deployment
 from .states import Change, ResourceState, Settled
 from .versions import Version
 
+_log = Logger()
+
 RUNNING: Final = "running"
 DONE: Final = "done"
 OVERTAKEN: Final = "overtaken"
 WAITING: Final = "waiting"
+MOST_ABSENT: Final = 100
+"""Agents that are named where a run is told of; all are counted."""
 
 
 class Run:
@@ -46,6 +52,8 @@ class Run:
         self.deployment: Deployment | None = None
         self.repairing: set[str] = set()
         """Resources that run, or will, for repair and not for the deploy."""
+        self.absent: list[str] = []
+        """Agents that were not there when a dry run began: what is theirs is not looked at."""
 
     def begin(
         self, device_of: Callable[[Mapping[str, Json]], str], after: Deployment | None
@@ -91,7 +99,23 @@ class Run:
             "ended_ms": self.ended_ms,
             "count": len(self.version.resources),
         }
+        if self.dry_run:
+            told["absent"] = self.absent[:MOST_ABSENT]
+            told["absent_count"] = len(self.absent)
         return told | summary(self.results.values(), self.dry_run)
+
+    def log_end(self) -> None:
+        """Say in the log what came of it."""
+        told = self.told()
+        _log.info(
+            "{what} {deploy} of version {version} is {state}: {counts}, {changed} changed",
+            what="dry run" if self.dry_run else "deploy",
+            deploy=self.number,
+            version=self.version.number,
+            state=self.state,
+            counts=", ".join(f"{n} {word}" for word, n in told["counts"].items()) or "nothing",
+            changed=told["changed"],
+        )
 
     def missing(self) -> list[str]:
         """The ids of which nothing has come yet."""

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from smapd.cli.desired_text import absence_lines
+
 CHILD = Path(__file__).with_name("serve_child.py")
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -205,6 +207,36 @@ def test_from_a_model_to_the_devices_and_back(house: Any) -> None:
     assert "level: 4 -> 3" in home.call("history", "hall::Lamp[edge,name=one]")
     assert json.loads(home.call("show", "1", "--json"))["count"] == 3
     assert "edge" in home.call("agents")
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        ({"absent": ["far"], "absent_count": 1}, "agent not connected: far; its resources are"),
+        ({"absent": ["a", "b\x1b"], "absent_count": 2}, "agents not connected: a, b\\x1b; their"),
+        ({"absent": ["a", "b"], "absent_count": 9}, "agents not connected: a, b and 7 more; their"),
+    ],
+)
+def test_agents_that_are_not_connected_are_named(found: dict[str, Any], line: str) -> None:
+    [told] = absence_lines(found)
+
+    assert told.startswith(line)
+    assert list(absence_lines({"absent": [], "absent_count": 0})) == []
+    assert list(absence_lines({"state": "done"})) == []
+
+
+@pytest.mark.real
+def test_a_dry_run_says_at_once_who_is_not_connected(house: Any) -> None:
+    """U-12: a deploy would wait 20 s for that agent."""
+    home = house()
+    home.export(3, agent="nobody")
+
+    began_s = time.monotonic()
+    told = home.call("deploy", "--dry-run", status=1)
+
+    assert time.monotonic() - began_s < 10
+    assert told.splitlines()[0] == ("agent not connected: nobody; its resources are not looked at")
+    assert "3 unavailable; 0 would change" in told
 
 
 @pytest.mark.real

@@ -7,9 +7,11 @@ import hashlib
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from smapd.desired import SkipResource
-from smapd.desired.dispatch import GRACE_S, MOST_WAITING
+from smapd.desired.dispatch import MOST_WAITING
+from smapd.desired.present import GRACE_S
 from smapd.errors import (
     BadModel,
     BadRequest,
@@ -19,6 +21,7 @@ from smapd.errors import (
     NoSuchDeploy,
     NoSuchResource,
     NoSuchVersion,
+    NotConnected,
     NotReady,
     StorageFull,
     VersionConflict,
@@ -28,6 +31,30 @@ from smapd.values import ActionFilter
 from .conftest import lamp, lamp_id, result
 
 FILE = hashlib.sha256(b"hello").hexdigest()
+
+
+class Far:
+    """An agent that takes one job, and never says how it ended."""
+
+    name, repair_s, device = "far", 0.0, ""
+    names = frozenset({"edge"})
+
+    def __init__(self) -> None:
+        self.begun: list[Deferred[Any]] = []
+
+    @property
+    def free(self) -> int:
+        return 1 - len(self.begun)
+
+    def run(self, job: Any) -> Deferred[Any]:
+        self.begun.append(Deferred())
+        return self.begun[-1]
+
+    def close_version(self, version: int) -> None:
+        """Nothing is kept."""
+
+    def status(self) -> dict[str, Any]:
+        return {}
 
 
 def test_a_deploy_brings_every_resource_about(daemon: Any) -> None:
@@ -424,6 +451,72 @@ def test_nobody_serves_an_agent_for_a_while(daemon: Any) -> None:
     assert home.deployed(d)["state"] == "done"
 
 
+def test_a_dry_run_does_not_wait_for_agents_that_are_not_there(daemon: Any) -> None:
+    """U-12: it names them at once, and asks the others; as they were when it began."""
+    home = daemon()
+    names = [f"far{n:03d}" for n in range(102)]
+    far = [lamp("a", agent=name) for name in names]
+
+    d = home.deploy(*far, lamp("b"), dry_run=True)
+    home.run.advance(0)
+
+    found = home.deployed(d)
+    assert found["state"] == "done"
+    assert found["counts"] == {"unavailable": 102, "dry": 1}
+    assert found["absent"] == names[:100]
+    assert found["absent_count"] == 102
+    assert found["unseen"][0]["reason"] == "There is no agent that serves far000."
+    assert home.world.asked == [("read", "b")]
+    again = home.deploy(lamp("a", agent="far"))
+    home.run.advance(0)
+    assert home.deployed(again)["state"] == "running"
+    assert "absent" not in home.deployed(again)
+
+
+def test_what_a_dry_run_asked_of_an_agent_that_goes_is_unavailable(daemon: Any) -> None:
+    home = daemon(with_agent=False)
+    agent = Far()
+    home.desired.add_agent(agent)
+    d = home.deploy(lamp("a"), lamp("b"), dry_run=True)
+    assert home.deployed(d)["state"] == "running"
+
+    home.desired.dispatcher.remove_agent("far")
+    agent.begun.pop().errback(NotConnected("it is gone"))
+    home.run.advance(0)
+
+    assert home.statuses(d) == {"a": "unavailable", "b": "unavailable"}
+    assert home.deployed(d)["state"] == "done"
+    assert home.deployed(d)["absent"] == []
+
+
+def test_a_dry_run_ends_when_a_busy_agent_goes(daemon: Any) -> None:
+    """It had begun nothing there: no job of it fails, and nothing else would go on."""
+    home = daemon(with_agent=False)
+    agent = Far()
+    agent.begun.append(Deferred())
+    home.desired.add_agent(agent)
+    d = home.deploy(lamp("a"), dry_run=True)
+    assert home.deployed(d)["state"] == "running"
+
+    home.desired.dispatcher.remove_agent("far")
+    home.run.advance(0)
+
+    assert home.statuses(d) == {"a": "unavailable"}
+    assert home.deployed(d)["state"] == "done"
+
+
+def test_a_dry_run_behind_a_deploy_names_who_is_not_there_when_it_begins(daemon: Any) -> None:
+    home = daemon()
+    first = home.deploy(lamp("a", agent="far"))
+    dry = home.deploy(lamp("a", agent="far"), dry_run=True)
+    assert (home.deployed(dry)["state"], home.deployed(dry)["absent"]) == ("waiting", [])
+
+    home.run.advance(GRACE_S + 1)
+
+    assert home.deployed(first)["state"] == "done"
+    assert (home.deployed(dry)["state"], home.deployed(dry)["absent"]) == ("done", ["far"])
+
+
 def test_an_agent_that_comes_late_does_what_waited_for_it(daemon: Any) -> None:
     home = daemon(with_agent=False)
     d = home.deploy(lamp("a"))
@@ -507,7 +600,6 @@ def test_who_reads_on_behind_the_first_results_misses_none(daemon: Any) -> None:
     d = home.deploy(lamp("c", requires=("b",)), lamp("b", requires=("a",)), lamp("a"))
     live = [one["resource"] for one in home.deployed(d)["results"]]
     dry = home.deploy(lamp("c"), lamp("b", agent="none"), lamp("a"), dry_run=True)
-    home.run.advance(GRACE_S + 1)
 
     home.deploy(lamp("other"))
 
