@@ -165,7 +165,9 @@ def _object(body: Any, known: frozenset[str], what: str) -> dict[str, Any]:
 
 def _text(body: Mapping[str, Any], key: str, needed: bool = False) -> str:
     value = body.get(key)
-    if value is None and not needed:
+    if value is None:
+        if needed:
+            raise BadRequest(f"{key} is missing.")
         return ""
     if not isinstance(value, str) or not 0 < len(value) <= _MOST_TEXT or not value.isprintable():
         raise BadRequest(f"{key} must be a text of 1 to {_MOST_TEXT} printable letters.")

@@ -345,7 +345,9 @@ def _checked(body: Any) -> dict[str, Json]:
     for key in body:
         if key not in _KEYS:
             raise BadRequest(f"{key!s:.60}: no such key of an asset; it has {', '.join(_KEYS)}.")
-    asset = asset_id(body.get("id"))
+    if body.get("id") is None:
+        raise BadRequest("An asset needs an id, under which events and requests know it.")
+    asset = asset_id(body["id"])
     path = body.get("path", f"/assets/{asset}")
     if not isinstance(path, str) or not path.startswith("/") or len(path) > 4096:
         raise BadRequest("path: where the asset stands in the tree, like /assets/pump-7.")

@@ -133,6 +133,22 @@ def snake_case(key: str) -> str:
     return _CAMEL.sub("_", key).lower()
 
 
+class ThingConfig(dict[str, Any]):
+    """The config of one section. Who asks it for the other kind's part has the wrong section."""
+
+    def __init__(self, values: Mapping[str, Any], header: str) -> None:
+        super().__init__(values)
+        self._header = header
+
+    def __missing__(self, key: str) -> Any:
+        if key not in ("integrator", "follower"):
+            raise KeyError(key)
+        name = name_of(self._header)
+        text = f"its class wants the keys of {'an' if key == 'integrator' else 'a'} {key}. "
+        text += f"Write [{key} {name}], or [thing {name}] for one that is both."
+        raise ConfigError([Problem(text, section=self._header)])
+
+
 def config_of(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The config that a thing's class gets, from the values of its section.
 
@@ -158,7 +174,7 @@ def config_of(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any
     role = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     for one in ("integrator", "follower") if kind == "thing" else (kind,):
         config[one] = {**own, **role}
-    return config
+    return ThingConfig(config, f"{kind} {name}")
 
 
 def name_of(section: str) -> str:

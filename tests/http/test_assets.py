@@ -226,7 +226,8 @@ def test_an_event_is_not_answered_before_it_is_durable(served: Any, twin: FakeTw
     ("body", "sentence"),
     [
         ({"name": "E"}, "The event has no data."),
-        ({"data": 1}, "name must be a text"),
+        ({"data": 1}, "name is missing"),
+        ({"data": 1, "name": ""}, "name must be a text"),
         ({"name": "E", "data": 1, "tiem": 2}, "tiem: no such key of an event"),
         ({"name": "E", "data": 1, "time": "2026-11-20T10:00:00"}, "time must be ms of UTC"),
         ({"name": "E", "data": 1, "time": 1.5}, "time must be ms of UTC"),

@@ -262,7 +262,8 @@ class TestOverHttp:
         ("body", "what"),
         [
             ([], "object"),
-            ({}, "no asset id"),
+            ({}, "needs an id"),
+            ({"id": None}, "needs an id"),
             ({"id": "a b"}, "no asset id"),
             ({"id": "x" * 129}, "no asset id"),
             ({"id": "$assets"}, "no asset id"),

@@ -364,6 +364,7 @@ def test_shutdown_requested_out_of_a_step_that_was_asked_to_stop_is_a_clean_end(
 
 
 PROGRAM = """
+import signal
 from smapd.testing import FakePeer
 from smapd.twin import Client, ThingRunner
 class Pump(ThingRunner):
@@ -372,6 +373,7 @@ class Pump(ThingRunner):
         print(self.wait_for_shutdown(30), flush=True)
     def on_shutdown(self, exc_info):
         print("ends", exc_info, flush=True)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # behind a shell it may be ignored
 Pump(client=Client(name="pump", link=FakePeer())).run()
 """
 

@@ -179,6 +179,19 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def test_a_class_that_wants_the_other_section_is_told_which(file: Path) -> None:
+    """IN-40: a sentence with the section, no KeyError."""
+    config = ThingRunner.from_ini(file)
+
+    with pytest.raises(
+        ConfigError, match=r"keys of a follower\. Write \[follower bom\], or \[thing"
+    ):
+        config["follower"]
+    assert config.get("follower") is None
+    with pytest.raises(KeyError):
+        config["other"]
+
+
 def test_a_file_gives_the_config_of_a_program(file: Path) -> None:
     """IN-14, IN-40: known keys typed, the class's own as text, at three places."""
     config = ThingRunner.from_ini(file)
