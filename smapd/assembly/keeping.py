@@ -18,9 +18,9 @@ from smapd.storage import (
     Control,
     DataDir,
     Definitions,
+    Quarantine,
     Quarantined,
     Readings,
-    quarantined_in,
     settings_from,
 )
 from smapd.values import Json
@@ -48,6 +48,7 @@ class Keeping:
         run.threads.add_pool(CONTROL_POOL, PoolSize(kept=1, most=1, queue=1_000))
         run.threads.add_pool(READINGS_POOL, PoolSize(kept=1, most=1, queue=10_000))
         home = self.data_dir.path
+        self._quarantine = Quarantine(home / "quarantine", server["QuarantineBytes"])
         self.control = Control(home, home / "quarantine")
         self.definitions = Definitions(self.control, run.threads, CONTROL_POOL)
         self.readings = Readings(
@@ -94,11 +95,13 @@ class Keeping:
     def _found(self) -> tuple[str, Quarantined | None]:
         quarantined = None
         with contextlib.suppress(OSError):
-            quarantined = quarantined_in(self.data_dir.path / "quarantine")
+            quarantined = self._quarantine.look()
         return self.data_dir.lost(), quarantined
 
     def _is(self, found: tuple[str, Quarantined | None]) -> None:
         lost, self.quarantined = found
+        if self.quarantined is not None and self.quarantined.note:
+            self.log.warn("{note}", note=self.quarantined.note)
         before, self.lost = self.lost, lost
         if lost and lost != before:
             self.log.error("{lost} What is kept from now on is lost. Restart smapd.", lost=lost)

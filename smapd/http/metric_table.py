@@ -119,7 +119,7 @@ FAMILIES: Final = (
     ),
     gauge(
         "smapd_quarantine_bytes",
-        "Bytes of what was found damaged and set aside in quarantine/, where nothing is deleted.",
+        "Bytes of what was found damaged and set aside in quarantine/; QuarantineBytes bounds it.",
         one("quarantine", "bytes"),
     ),
     counter(

@@ -13,7 +13,7 @@ from .fresh import FreshFirst, fresh_names
 from .journal import POOL as READINGS_POOL
 from .journal import Readings
 from .opening_failed import cannot_open
-from .quarantine import Quarantined, quarantined_in
+from .quarantine import Quarantine, Quarantined
 from .ring import Target
 from .settings import Settings
 from .slices import tail
@@ -36,6 +36,7 @@ __all__ = [
     "EventSettings",
     "FORMAT",
     "FreshFirst",
+    "Quarantine",
     "Quarantined",
     "READINGS_POOL",
     "Readings",
@@ -44,7 +45,6 @@ __all__ = [
     "Target",
     "event_settings_from",
     "fresh_names",
-    "quarantined_in",
     "read_daemon",
     "settings_from",
     "tail",

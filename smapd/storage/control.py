@@ -15,7 +15,6 @@ copy.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from smapd.values import Json
 
 from .control_copy import COUNTER, MAGIC, ControlCopy, Row, changes_of, counted, is_sound
 from .opening_failed import cannot_open, is_full
+from .quarantine import set_aside
 from .rawscan import read_wal
 from .recovery import BROKEN, is_disk
 from .rows import Damaged, pack_small, unpack_small
@@ -234,13 +234,7 @@ class Control:
                 hint="Restore it from a backup, or move it away to begin without the reports "
                 "and assets that were made over HTTP.",
             ) from cause
-        self.quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
-        taken = 0
-        while (target := self.quarantine / f"control-{taken}.db").exists():
-            taken += 1
-        for tail in ("-wal", "-shm", ""):
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{self.path}{tail}", f"{target}{tail}")
+        set_aside(self.path, self.quarantine, "control")
         self._db = self._connect(self.path)
         self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany("INSERT INTO def VALUES(?, ?, ?)", rows)

@@ -25,7 +25,7 @@ from typing import Final, TypeAlias
 from smapd.values import wall_ms
 
 from .rows import Damaged, pack_small, unpack_small
-from .segments import sync_file
+from .segment_db import sync_file
 
 MAGIC: Final = b"SMJD"
 COUNTER: Final = ("control", "changes")

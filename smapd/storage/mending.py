@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from . import opening, places, recovery
-from .parts import In, Info, size_of
+from .parts import In, Info
 from .recovery import BROKEN, Around, is_disk
 from .rows import Data
+from .segment_files import files, size_of
 from .segments import Segment, Summary, Times, number_of
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def mend(
     number = number_of(path)
     known = [info for info in store.segments if number_of(info.path) < number]
     around = neighbour(store, known[-1]) if known else Around()
-    files = recovery.files(store.directory, store.quarantine)
-    following = [p for p in files if number_of(p) > number]
+    paths = files(store.directory, store.quarantine)
+    following = [p for p in paths if number_of(p) > number]
     if last is not None:
         around.last, around.then = last, dict(store.nexts)
     elif following:
@@ -122,9 +123,7 @@ def _which(store: Store) -> Info | None:
 def mend_open(store: Store, info: Info, error: BaseException) -> None:
     """Mend a segment of the open journal; what waits in it is counted again."""
     newest = info is store.segments[-1]
-    reader = store.readers.pop(info.path, None)
-    if reader is not None:
-        reader.close()
+    store.readers.forget(info.path)
     if newest:
         store.release()
     mended = mend(store, info.path, error, newest, info.last if newest else None)

@@ -16,10 +16,11 @@ from smapd.values import Limits, Position
 
 from . import mending, recovery
 from .packed import pack
-from .parts import ROW_RUNS, SET_MS, Info, Place, Work, size_of
-from .rawscan import is_header_sound, read_wal
+from .parts import ROW_RUNS, SET_MS, Info, Place, Work
+from .rawscan import read_wal
 from .recovery import BROKEN, is_disk
 from .rows import Damaged, RowGap
+from .segment_files import size_of
 from .segments import NO_TIMES, Segment, Summary, number_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ def look(store: Store, path: Path) -> Info:
 def _look_closed(store: Store, path: Path) -> Info:
     if path.with_name(path.name + "-wal").exists() and size_of(Path(f"{path}-wal")):
         recovery.open_newest(path).close()  # it was not closed: have its log worked in
-    if not is_header_sound(path):
-        raise Damaged(f"{path.name} does not begin as a segment does")
+    Segment.check_header(path)
     segment = Segment(path, writable=False)
     try:
         first, _before = segment.about()

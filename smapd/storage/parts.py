@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -91,17 +90,3 @@ class In(Exception):
 def limits_of(limits: Limits) -> list[Any]:
     """As a segment keeps them."""
     return [limits.max_readings, limits.max_bytes, limits.max_age_s, limits.keep_s]
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file; 0 without one."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def free_space(path: Path) -> int:
-    """Bytes that we may still write there."""
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize

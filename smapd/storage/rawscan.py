@@ -24,7 +24,8 @@ from typing import Any, Final
 from smapd.values import Position
 
 from .rows import FIXED, MAGIC, Damaged, Head, RowGap, unpack_small
-from .segments import ABOUT, APPLICATION, CURSOR, GAP, PAGE, STREAM
+from .segment_db import PAGE
+from .segments import ABOUT, CURSOR, GAP, STREAM, Segment
 
 _WAL_HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
@@ -73,17 +74,7 @@ def is_header_sound(path: Path, has_log: bool = False) -> bool:
 
     ``has_log``: the last page may be there in part, since it comes again from the log.
     """
-    with open(path, "rb") as f:
-        head = f.read(100)
-    return (
-        len(head) == 100
-        and head[:24] == b"SQLite format 3\0" + PAGE.to_bytes(2) + b"\x02\x02\x00\x40\x20\x20"
-        and head[44:48] == b"\x00\x00\x00\x04"
-        and head[56:60] == b"\x00\x00\x00\x01"
-        and head[68:72] == APPLICATION.to_bytes(4)
-        and not any(head[72:92])
-        and (has_log or path.stat().st_size % PAGE == 0)
-    )
+    return Segment.is_header_sound(path, has_log)
 
 
 def read_wal(path: Path, page_size: int = PAGE) -> Wal:
@@ -192,12 +183,13 @@ def _row(page: bytes, at: int, fetch: Any, newest: bool, found: Found) -> bool:
 
 def _record_header(t_first: int, t_last: int, head: int, data: int) -> int:
     """Bytes of a cell's payload before the head: SQLite's record header and the two times."""
-    times = _int_size(t_first) + _int_size(t_last)
-    types = 3 + _varint_size(2 * head + 12) + _varint_size(2 * data + 12)  # seq and times: 1 each
+    times = int_size(t_first) + int_size(t_last)
+    types = 3 + varint_size(2 * head + 12) + varint_size(2 * data + 12)  # seq and times: 1 each
     return 1 + types + times
 
 
-def _int_size(value: int) -> int:
+def int_size(value: int) -> int:
+    """Bytes that SQLite takes for this number in a record."""
     if value in (0, 1):
         return 0
     for size in (1, 2, 3, 4, 6):
@@ -206,7 +198,8 @@ def _int_size(value: int) -> int:
     return 8
 
 
-def _varint_size(value: int) -> int:
+def varint_size(value: int) -> int:
+    """Bytes of this number as SQLite writes sizes and kinds."""
     return max(1, (value.bit_length() + 6) // 7)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import add
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Final
 from smapd.values import Position
 
 from .packed import pack
-from .rawscan import Found, Wal, is_header_sound, read_wal, scan
+from .quarantine import set_aside
+from .rawscan import Found, Wal, read_wal, scan
 from .rows import Damaged, Head, RowGap
-from .segment_files import files, set_aside
-from .segments import NAME, Segment, create
+from .segment_files import mended_name
+from .segments import Segment, create
 
 BROKEN: Final = (sqlite3.DatabaseError, Damaged, ValueError)
 """What reading a damaged segment raises; a full or failing disk is told apart by `is_disk`."""
@@ -80,8 +81,7 @@ def open_newest(path: Path, wal: Wal | None = None) -> Segment:
     :raises sqlite3.DatabaseError: if SQLite finds it damaged.
     """
     wal = wal if wal is not None else read_wal(path)
-    if not is_header_sound(path, bool(wal.pages)):
-        raise Damaged(f"{path.name} does not begin as a segment does")
+    Segment.check_header(path, bool(wal.pages))
     if wal.suspect:
         raise Damaged(f"{path.name} has a log that breaks off in the middle")
     segment = Segment(path, writable=True)
@@ -116,7 +116,7 @@ def mend(path: Path, quarantine: Path, around: Around) -> Mended:
         cursors = {name: _clamped(one, last) for name, one in cursors.items()}
     nexts = {number: stream[3] for number, stream in streams.items()}
     rows, lost, holes = _rebuild(found, first, last, before, nexts, around.then)
-    target = _mended_name(path)
+    target = mended_name(path)
     create(
         target,
         first,
@@ -126,7 +126,7 @@ def mend(path: Path, quarantine: Path, around: Around) -> Mended:
         found.gaps.values(),
         rows,
     ).close()
-    set_aside(path, quarantine)
+    set_aside(path, quarantine, f"readings-{path.stem}")
     return Mended(target, lost, holes)
 
 
@@ -247,26 +247,3 @@ def _hole(
     start = nexts.get(number)
     if seq is not None and start is not None and seq > start and holes:
         gaps[holes[-1]].append(RowGap(number, start, seq - 1, at_ms, at_ms, seq - start, "damage"))
-
-
-def _mended_name(path: Path) -> Path:
-    match = NAME.fullmatch(path.name)
-    assert match is not None
-    return path.with_name(f"{match[1]}-{int(match[2] or 0) + 1}.db")
-
-
-__all__ = [
-    "BROKEN",
-    "Around",
-    "Callable",
-    "Found",
-    "Iterable",
-    "Mended",
-    "Wal",
-    "files",
-    "fill",
-    "is_disk",
-    "mend",
-    "open_newest",
-    "set_aside",
-]

@@ -230,3 +230,29 @@ def unpack_small(magic: bytes, data: bytes) -> Any:
         if found == magic and len(text) == size and zlib.crc32(text) == crc:
             return orjson.loads(text)
     raise Damaged("a record does not pass its checksum")
+
+
+def small(magic: bytes, data: Any) -> Any:
+    """What a small record says. SQLite may give anything from a damaged file, not bytes alone.
+
+    :raises Damaged: if it is not sound.
+    """
+    if not isinstance(data, bytes):
+        raise Damaged("a record is no record")
+    return unpack_small(magic, data)
+
+
+def small_size(data: bytes) -> int:
+    """How long the small record is that ``data`` begins with."""
+    return _SMALL.size + int.from_bytes(data[4:8], "little")
+
+
+def either(magic: bytes, data: Any) -> Any:
+    """What a record that stands twice in a row says.
+
+    :raises Damaged: if neither copy is sound.
+    """
+    try:
+        return small(magic, data)
+    except Damaged:
+        return small(magic, data[len(data) // 2 :] if isinstance(data, bytes) else data)

@@ -1,7 +1,4 @@
-"""The files of a log of segments: which there are, and how a damaged one is set aside.
-
-``kind``: readings or events; its file in quarantine begins so.
-"""
+"""The files of a log of segments: names, sizes, and which there are."""
 
 from __future__ import annotations
 
@@ -9,11 +6,36 @@ import contextlib
 import os
 from pathlib import Path
 
-from .segments import NAME, sync_file
+from .quarantine import set_aside
+from .segments import NAME
+
+
+def mended_name(path: Path) -> Path:
+    """What the file is called that takes the place of this one once it is mended."""
+    match = NAME.fullmatch(path.name)
+    assert match is not None
+    return path.with_name(f"{match[1]}-{int(match[2] or 0) + 1}.db")
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 without one."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def free_space(path: Path) -> int:
+    """Bytes that we may still write there."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
 
 
 def files(directory: Path, quarantine: Path, kind: str = "readings") -> list[Path]:
-    """The segments of a log, oldest first; what an interrupted step left is cleared away."""
+    """The segments of a log, oldest first; what an interrupted step left is cleared away.
+
+    ``kind``: readings or events; what goes to quarantine begins so.
+    """
     found: dict[int, list[tuple[int, Path]]] = {}
     for path in directory.iterdir():
         if ".db.new" in path.name:
@@ -25,22 +47,6 @@ def files(directory: Path, quarantine: Path, kind: str = "readings") -> list[Pat
     for _number, versions in sorted(found.items()):
         versions.sort()
         for _mend, old in versions[:-1]:  # its mended copy was complete
-            set_aside(old, quarantine, kind)
+            set_aside(old, quarantine, f"{kind}-{old.stem}")
         chosen.append(versions[-1][1])
     return chosen
-
-
-def set_aside(path: Path, quarantine: Path, kind: str = "readings") -> None:
-    """Move a segment and its log to quarantine, under a name of its kind that is free."""
-    quarantine.mkdir(mode=0o700, exist_ok=True)
-    taken = 0
-    while (target := quarantine / f"{kind}-{path.stem}-{taken}.db").exists():
-        taken += 1
-    # The log first: alone it means nothing, and without it the file is what it was at checkpoint.
-    for tail in ("-wal", ""):
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(f"{path}{tail}", f"{target}{tail}")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}-shm")
-    sync_file(quarantine)
-    sync_file(path.parent)

@@ -16,23 +16,16 @@ Only the newest is written to; it alone may have a write-ahead log.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from smapd.errors import DataDirUnusable
 from smapd.values import Position
 
-from .rows import FIXED, Damaged, Head, RowGap, pack_small, unpack_small
+from .rows import FIXED, Damaged, Head, RowGap, either, pack_small, small
+from .segment_db import SegmentDb
 
-PAGE: Final = 2048
-"""Half of SQLite's own: a small commit writes two thirds of the bytes, a large one is as fast."""
-FORMAT: Final = 1
-APPLICATION: Final = 0x534D4A31
 NAME: Final = re.compile(r"(\d{4,})(?:-(\d+))?\.db")
 """Number, and how often it was mended."""
 
@@ -89,40 +82,18 @@ class Mark(NamedTuple):
     nexts: dict[int, int]
 
 
-class Segment:
-    """An open segment; every method on the disk's thread.
+class Segment(SegmentDb):
+    """An open segment of the readings journal."""
 
-    What SQLite raises comes through: ``sqlite3.OperationalError`` for a full or failing disk,
-    ``sqlite3.DatabaseError`` for a damaged file.
-    """
+    APPLICATION = 0x534D4A31
+    FORMAT = 1
+    SCHEMA = _SCHEMA
+    CACHE_KIB = 4096
 
     def __init__(self, path: Path, *, writable: bool) -> None:
-        self.path = path
+        super().__init__(path, writable=writable)
         self.number = number_of(path)
         self.writable = writable
-        if writable:
-            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            _configure(self.db)
-        else:
-            # Nobody writes to it any more: no lock, no -shm beside it.
-            uri = f"{path.as_uri()}?mode=ro&immutable=1"
-            self.db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-
-    def close(self) -> None:
-        """Let go of it; the log of a writable one is worked in and removed."""
-        self.db.close()
-
-    def begin_log(self) -> bool:
-        """Work the log in, and begin another; False if the disk does not let it.
-
-        What a commit that failed, or a process that was killed, left behind the log's end bears the
-        same marks as the log. Behind commits that came after, it would pass for damage.
-        """
-        try:
-            (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:
-            return False
-        return not busy
 
     # --- readings
 
@@ -186,17 +157,13 @@ class Segment:
         last = self.db.execute("SELECT max(seq) FROM flush").fetchone()[0]
         return None if first is None else (first, last)
 
-    def size_bytes(self) -> int:
-        """How large the file is, or will be once its log is worked in."""
-        return int(self.db.execute("PRAGMA page_count").fetchone()[0]) * PAGE
-
     # --- what stands beside them
 
     def streams(self) -> Iterator[tuple[int, str, str, int] | None]:
         """(number, uuid, path, next seq) of each stream; None for a damaged one."""
         for (data,) in self.db.execute("SELECT data FROM stream ORDER BY number"):
             try:
-                yield tuple(_small(STREAM, data))
+                yield tuple(small(STREAM, data))
             except Damaged:
                 yield None
 
@@ -206,7 +173,7 @@ class Segment:
         :raises Damaged: if both copies of one are.
         """
         for (data,) in self.db.execute("SELECT data FROM cursor"):
-            name, flush, offset, limits = _either(CURSOR, data)
+            name, flush, offset, limits = either(CURSOR, data)
             yield name, Position(flush, offset), limits
 
     def gaps(self) -> Iterator[tuple[int, str, Position, list[RowGap]]]:
@@ -215,7 +182,7 @@ class Segment:
         :raises Damaged: if both copies of one are.
         """
         for (data,) in self.db.execute("SELECT data FROM gap ORDER BY id"):
-            number, cursor, flush, offset, gaps = _either(GAP, data)
+            number, cursor, flush, offset, gaps = either(GAP, data)
             yield number, cursor, Position(flush, offset), [RowGap(*one) for one in gaps]
 
     def put_stream(self, number: int, uuid: str, path: str, next_seq: int) -> None:
@@ -245,21 +212,14 @@ class Segment:
         :raises Damaged: if that record is not sound.
         :raises DataDirUnusable: if a newer smapd wrote it.
         """
-        row = self.db.execute("SELECT data FROM about WHERE id = 1").fetchone()
-        form, first, before = _small(ABOUT, row[0] if row else b"")
-        if form > FORMAT:
-            raise DataDirUnusable(
-                f"{self.path} has format {form}, and this smapd knows {FORMAT}; it was written by "
-                "a newer one.",
-                hint="Run that newer smapd, or name another directory with --data-dir.",
-            )
+        form, first, before = small(ABOUT, self.said(1))
+        self.check_form(form)
         return first, before
 
     def summary(self) -> Summary | None:
         """What it holds, once it is closed; None before that, or if the record is damaged."""
-        row = self.db.execute("SELECT data FROM about WHERE id = 2").fetchone()
         try:
-            numbers, counts, *times = _small(ABOUT, row[0] if row else b"")
+            numbers, counts, *times = small(ABOUT, self.said(2))
         except Damaged:
             return None
         return Summary(dict(zip(numbers, counts, strict=True)), Times(*times))
@@ -268,13 +228,12 @@ class Segment:
         """Say that it is closed."""
         counts, times = summary
         data = pack_small(ABOUT, [list(counts), list(counts.values()), *times])
-        self.db.execute("INSERT OR REPLACE INTO about VALUES(2, ?)", (data,))
+        self.say(2, data)
 
     def mark(self) -> Mark | None:
         """The last mark; None without one, or if it is damaged."""
-        row = self.db.execute("SELECT data FROM about WHERE id = 3").fetchone()
         try:
-            flush, before, times, counts, nexts = _small(ABOUT, row[0] if row else b"")
+            flush, before, times, counts, nexts = small(ABOUT, self.said(3))
         except Damaged:
             return None
         summary = Summary(dict(zip(*counts, strict=True)), Times(*times))
@@ -285,7 +244,7 @@ class Segment:
         counts, times = mark.summary
         columns = [[list(of), list(of.values())] for of in (counts, mark.nexts)]
         data = pack_small(ABOUT, [mark.flush, mark.before, list(times), *columns])
-        self.db.execute("INSERT OR REPLACE INTO about VALUES(3, ?)", (data,))
+        self.say(3, data)
 
     def summarize(self) -> Summary:
         """What it holds, from the heads."""
@@ -311,19 +270,9 @@ def create(
     rows: Iterable[tuple[bytes, bytes]] = (),
 ) -> Segment:
     """A new segment, whole on the disk before it gets its name; open for writing."""
-    new = path.with_suffix(".db.new")
-    remove(new)
-    db = sqlite3.connect(new, isolation_level=None, check_same_thread=False)
-    try:
-        # One transaction in a file nobody knows: a log of its own would only be written twice.
-        db.execute(f"PRAGMA page_size = {PAGE}")
-        db.execute("PRAGMA journal_mode = OFF")
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute(f"PRAGMA application_id = {APPLICATION}")
-        db.executescript("BEGIN;" + _SCHEMA)
-        made = Segment.__new__(Segment)
-        made.db = db
-        db.execute("INSERT INTO about VALUES(1, ?)", (pack_small(ABOUT, [FORMAT, first, before]),))
+
+    def fill(made: Segment) -> None:
+        made.say(1, pack_small(ABOUT, [Segment.FORMAT, first, before]))
         for stream in streams:
             made.put_stream(*stream)
         for cursor in cursors:
@@ -333,61 +282,10 @@ def create(
         for head, data in rows:
             fixed = FIXED.unpack_from(head)
             made.put_row(head, data, fixed[2], fixed[7], fixed[8])
-        db.execute("COMMIT")
-        db.execute("PRAGMA journal_mode = WAL")
-    except BaseException:
-        db.close()
-        remove(new)
-        raise
-    db.close()
-    sync_file(new)
-    os.rename(new, path)
-    sync_file(path.parent)
-    return Segment(path, writable=True)
+
+    return Segment.make(path, fill)
 
 
 def number_of(path: Path) -> int:
     """Its place in the row of segments. (Names do not sort: the 10,000th has a digit more.)"""
     return int(path.stem.partition("-")[0])
-
-
-def _either(magic: bytes, data: bytes) -> Any:
-    try:
-        return _small(magic, data)
-    except Damaged:
-        return _small(magic, data[len(data) // 2 :] if isinstance(data, bytes) else data)
-
-
-def _small(magic: bytes, data: Any) -> Any:
-    if not isinstance(data, bytes):
-        raise Damaged("a record is not what it was")
-    return unpack_small(magic, data)
-
-
-def remove(path: Path) -> None:
-    """Remove a segment's files; what is not there is no error."""
-    for tail in ("", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{path}{tail}")
-
-
-def sync_file(path: Path) -> None:
-    """Have the disk hold what this file, or directory, has."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _configure(db: sqlite3.Connection) -> None:
-    # A lock that another process holds is a mistake of somebody: do not wait on the disk's thread.
-    for pragma in (
-        "locking_mode = EXCLUSIVE",  # first: then there is no -shm, its index lives in memory
-        "busy_timeout = 1000",
-        "synchronous = FULL",
-        "journal_size_limit = 67108864",
-        "wal_autocheckpoint = 2000",  # 4 MiB
-        "cache_size = -4096",
-    ):
-        db.execute(f"PRAGMA {pragma}")

@@ -16,12 +16,15 @@ from typing import Any, Final
 
 from smapd.values import JournalBatch, Limits, Position, Reading, Start
 
-from . import mending, opening, places, ranges, recovery, trimming
+from . import mending, opening, places, ranges, trimming
 from .names import Names
-from .parts import ROW_RUNS, SET_MS, Info, Opened, Place, Work, free_space, limits_of, size_of
+from .parts import ROW_RUNS, SET_MS, Info, Opened, Place, Work, limits_of
+from .readers import Readers
 from .recovery import BROKEN, is_disk
 from .rows import RowGap
-from .segments import NO_TIMES, PAGE, Mark, Segment, Summary, create
+from .segment_db import PAGE
+from .segment_files import files, free_space, size_of
+from .segments import NO_TIMES, Mark, Segment, Summary, create
 from .settings import Settings
 
 SLACK: Final = 32 * PAGE
@@ -70,7 +73,7 @@ class Store:
         self.has_old_tail = False
         self.unmarked = 0
         self.before_current: Counter[int] = Counter()
-        self.readers: dict[Path, Segment] = {}
+        self.readers = Readers(lambda path: Segment(path, writable=False), OPEN_READERS)
         self.gap_id = 0
         self.looked_at: Info | None = None
         self.taken = 0  # all of totals together
@@ -85,7 +88,7 @@ class Store:
         :raises sqlite3.OperationalError: if the disk is full or fails.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths = recovery.files(self.directory, self.quarantine)
+        paths = files(self.directory, self.quarantine)
         self.notes = []
         if self.wall_ms() < SET_MS:
             self.notes.append(
@@ -122,9 +125,7 @@ class Store:
                     current.db.execute("COMMIT")
             current.close()
             self.current = None
-        for reader in self.readers.values():
-            reader.close()
-        self.readers.clear()
+        self.readers.close()
 
     @property
     def newest(self) -> Position:
@@ -337,13 +338,7 @@ class Store:
 
     def reader(self, info: Info) -> Segment:
         """A closed segment, open for reading; few are at once."""
-        reader = self.readers.pop(info.path, None)
-        if reader is None:
-            while len(self.readers) >= OPEN_READERS:
-                self.readers.pop(next(iter(self.readers))).close()
-            reader = Segment(info.path, writable=False)
-        self.readers[info.path] = reader
-        return reader
+        return self.readers.get(info.path)
 
     def rotate(self) -> None:
         """Begin a new segment, close the one before, and let go of what nobody wants."""

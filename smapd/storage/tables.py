@@ -57,6 +57,12 @@ TABLES = (
                 "with less free on the disk, history gives way and events are refused",
             ),
             Option(
+                "QuarantineBytes",
+                size,
+                "256MiB",
+                "how much of what was found damaged is kept, in quarantine/; the oldest goes first",
+            ),
+            Option(
                 "EventHistory",
                 duration,
                 None,

@@ -16,7 +16,7 @@ from smapd.values import Position
 from . import mending, places
 from .parts import Info, Place, limits_of
 from .reading import Window, gaps_of
-from .segments import remove
+from .segment_db import remove
 
 if TYPE_CHECKING:
     from .store import Store
@@ -37,9 +37,7 @@ def let_go(store: Store) -> None:
         forced = [p for p in store.places.values() if p.position.flush <= info.last]
         if forced:
             _drop_for(store, forced, info)
-        reader = store.readers.pop(info.path, None)
-        if reader is not None:
-            reader.close()
+        store.readers.forget(info.path)
         store.segments.pop(0)
         remove(info.path)
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from unittest.mock import patch
 
 from smapd.storage import Control, DataDir, store
-from smapd.storage.segments import PAGE
+from smapd.storage.segment_db import PAGE
 from smapd.storage.settings import Settings
 from smapd.values import Start
 from tests.storage.journals import EVERYTHING, Life, Seen

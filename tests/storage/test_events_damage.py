@@ -11,7 +11,7 @@ import pytest
 
 from smapd.runtime import PoolSize
 from smapd.storage.events import POOL
-from smapd.storage.segments import PAGE
+from smapd.storage.segment_db import PAGE
 from smapd.testing import FakeRuntime
 from tests.storage.events_life import Life
 from tests.storage.images import Image

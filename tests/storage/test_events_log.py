@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from smapd.errors import BadRequest, Busy, DataDirUnusable
 from smapd.runtime import PoolSize
-from smapd.storage.events import POOL, EventSettings
+from smapd.storage.events import POOL, EventSettings, rotation
 from smapd.storage.events.gathering import LOOK_S, MOST_LOOKS
 from smapd.storage.events.segments import EventSegment
 from smapd.testing import FakeRuntime
@@ -82,7 +82,7 @@ def test_a_file_that_a_killed_process_did_not_close_is_read(tmp_path: Path) -> N
     life = Life(tmp_path, segment_bytes=SMALL)
     for _ in range(20):
         life.publish("a", pad=PAD)
-    life.store._begin(2)  # as far as a rotation had come
+    rotation.begin(life.store, 2)  # as far as a rotation had come
     life.publish("a", pad=PAD)
     killed = tmp_path / "killed"
     shutil.copytree(tmp_path / "events", killed / "events")
@@ -420,13 +420,13 @@ def fail_commits(life: Life, times: int, after: bool) -> None:
             if after:
                 numbers = life.store.commits, dict(life.store.assets)
                 streams = {n: (a.next, a.base) for n, a in numbers[1].items()}
-                cursors, names = dict(life.store.cursors), list(life.store._names)
-                sums = life.store.events, life.store._total
+                cursors, names = dict(life.store.cursors), list(life.store.names)
+                sums = life.store.events, life.store.total
                 commit(work)
                 life.store.commits, life.store.cursors = numbers[0], cursors
-                life.store.events, life.store._total = sums
+                life.store.events, life.store.total = sums
                 life.store.assets = {n: numbers[1][n] for n in streams}
-                life.store._names = names
+                life.store.names = names
                 for n, (following, base) in streams.items():
                     life.store.assets[n].next, life.store.assets[n].base = following, base
                 life.store.shelf.release()
@@ -556,7 +556,7 @@ def test_an_end_that_is_missing_is_told_and_its_offsets_are_not_used_again(tmp_p
     life = Life(tmp_path)
     life.publish("a", 3)
     life.publish("b", 2)
-    life.store._rotate()
+    rotation.rotate(life.store)
     life.publish("a", 4)
     life.stop()
     (tmp_path / "events" / "0002.db").unlink()

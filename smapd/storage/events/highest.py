@@ -11,9 +11,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from ..rows import Damaged, pack_small
-from ..segments import sync_file
-from .segments import small
+from ..rows import Damaged, pack_small, small
+from ..segment_db import sync_file
 
 FILE: Final = "HIGHEST"
 _MAGIC: Final = b"SMEH"

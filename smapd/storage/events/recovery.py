@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ..quarantine import set_aside
 from ..rawscan import Wal, read_wal
-from ..segment_files import set_aside
-from ..segments import NAME
+from ..segment_files import mended_name
 from .rows import Row, seal
 from .scan import Found, scan
 from .segments import About, AssetRow, CursorRow, Flush, create
@@ -72,10 +72,10 @@ def mend(path: Path, quarantine: Path, around: Around, wal: Wal | None = None) -
         len(cursors),
         *([], [], [], []),
     )
-    target = _mended_name(path)
+    target = mended_name(path)
     flushes = [flush for flush in found.flushes.values() if about.commits < flush.number < number]
     create(target, about, assets.values(), cursors, rows, [*flushes, last]).close()
-    set_aside(path, quarantine, KIND)
+    set_aside(path, quarantine, f"{KIND}-{path.stem}")
     return Mended(target, lost)
 
 
@@ -188,9 +188,3 @@ def _cursors(
             place = min(max(cursor.place, asset.base), ends[cursor.asset])
             kept.append(cursor._replace(place=place))
     return kept
-
-
-def _mended_name(path: Path) -> Path:
-    match = NAME.fullmatch(path.name)
-    assert match is not None
-    return path.with_name(f"{match[1]}-{int(match[2] or 0) + 1}.db")

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..rawscan import Wal
+from ..rawscan import Wal, int_size, varint_size
 from ..rows import Damaged, unpack_small
-from ..segments import PAGE
+from ..segment_db import PAGE
 from .rows import HEAD, MAGIC, Row
 from .segments import ABOUT, ASSET, CURSOR, FLUSH, About, AssetRow, CursorRow, Flush
 
@@ -141,21 +141,8 @@ def _chained(tail: bytes, left: int, fetch: Callable[[int], bytes]) -> bytes:
 
 def _record_header(asset: int, first: int, count: int, t_max: int, size: int) -> int:
     """Bytes of a cell's payload before the row: SQLite's record header and four numbers."""
-    numbers = sum(map(_int_size, (asset, first, count, t_max)))
-    return 1 + 4 + _varint_size(2 * size + 12) + numbers
-
-
-def _int_size(value: int) -> int:
-    if value in (0, 1):
-        return 0
-    for size in (1, 2, 3, 4, 6):
-        if -(2 ** (8 * size - 1)) <= value < 2 ** (8 * size - 1):
-            return size
-    return 8
-
-
-def _varint_size(value: int) -> int:
-    return max(1, (value.bit_length() + 6) // 7)
+    numbers = sum(map(int_size, (asset, first, count, t_max)))
+    return 1 + 4 + varint_size(2 * size + 12) + numbers
 
 
 def _local_size(payload: int) -> int:

@@ -18,22 +18,14 @@ an offset be used twice. Only the newest is written to; it alone may have a writ
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from smapd.errors import DataDirUnusable
+from ..rows import Damaged, either, pack_small, small, small_size
+from ..segment_db import SegmentDb
 
-from ..rows import Damaged, pack_small, unpack_small
-from ..segments import PAGE, remove, sync_file
-
-FORMAT: Final = 1
-APPLICATION: Final = 0x534D4531
 FLUSH, IDS, ASSET, CURSOR, ABOUT = b"SMEK", b"SMEI", b"SMEA", b"SMEC", b"SMEB"
-
-_SMALL_HEAD: Final = 12  # of `pack_small`: magic, size of the text, its checksum
 
 _SCHEMA: Final = """
 CREATE TABLE event(asset INTEGER NOT NULL, seq INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -115,38 +107,13 @@ class About(NamedTuple):
     cursors: int
 
 
-class EventSegment:
-    """An open segment; every method on the disk's thread.
+class EventSegment(SegmentDb):
+    """An open segment of the event log."""
 
-    What SQLite raises comes through: ``sqlite3.OperationalError`` for a full or failing disk,
-    ``sqlite3.DatabaseError`` for a damaged file.
-    """
-
-    def __init__(self, path: Path, *, writable: bool) -> None:
-        self.path = path
-        if writable:
-            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            _configure(self.db)
-        else:
-            # Nobody writes to it any more: no lock, no -shm beside it.
-            uri = f"{path.as_uri()}?mode=ro&immutable=1"
-            self.db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-
-    def close(self) -> None:
-        """Let go of it; the log of a writable one is worked in and removed."""
-        self.db.close()
-
-    def begin_log(self) -> bool:
-        """Work the log in, and begin another; False if the disk does not let it.
-
-        What a commit that failed, or a process that was killed, left behind the log's end bears the
-        same marks as the log. Behind commits that came after, it would pass for damage.
-        """
-        try:
-            (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:
-            return False
-        return not busy
+    APPLICATION = 0x534D4531
+    FORMAT = 1
+    SCHEMA = _SCHEMA
+    CACHE_KIB = 8192
 
     # --- what it says
 
@@ -156,21 +123,14 @@ class EventSegment:
         :raises Damaged: if that record is not sound.
         :raises DataDirUnusable: if a newer smapd wrote it.
         """
-        row = self.db.execute("SELECT data FROM about WHERE id = 1").fetchone()
-        form, *rest = either(ABOUT, row[0] if row else b"")
-        if form > FORMAT:
-            raise DataDirUnusable(
-                f"{self.path} has format {form}, and this smapd knows {FORMAT}; it was written by "
-                "a newer one.",
-                hint="Run that newer smapd, or name another directory with --data-dir.",
-            )
+        form, *rest = either(ABOUT, self.said(1))
+        self.check_form(form)
         return About(*rest)
 
     def summary(self) -> tuple[int, int] | None:
         """(latest time of publication, events), once it is closed; None before that."""
-        row = self.db.execute("SELECT data FROM about WHERE id = 2").fetchone()
         try:
-            t_max, events = small(ABOUT, row[0] if row else b"")
+            t_max, events = small(ABOUT, self.said(2))
         except Damaged:
             return None
         return t_max, events
@@ -264,10 +224,6 @@ class EventSegment:
             raise Damaged(f"{self.path.name}: a row has no time")
         return latest or 0
 
-    def size_bytes(self) -> int:
-        """How large the file is, or will be once its log is worked in."""
-        return int(self.db.execute("PRAGMA page_count").fetchone()[0]) * PAGE
-
     # --- writing, inside a transaction
 
     def put_rows(self, rows: Iterable[tuple[int, int, int, int, bytes]]) -> None:
@@ -303,8 +259,7 @@ class EventSegment:
 
     def put_summary(self, t_max: int, events: int) -> None:
         """Say that it is closed."""
-        data = pack_small(ABOUT, [t_max, events])
-        self.db.execute("INSERT OR REPLACE INTO about VALUES(2, ?)", (data,))
+        self.say(2, pack_small(ABOUT, [t_max, events]))
 
 
 def create(
@@ -319,20 +274,9 @@ def create(
 
     ``rows``: (asset, first, n, t_max, data) of each.
     """
-    new = path.with_suffix(".db.new")
-    remove(new)
-    made = EventSegment.__new__(EventSegment)
-    made.path = new
-    db = made.db = sqlite3.connect(new, isolation_level=None, check_same_thread=False)
-    try:
-        # One transaction in a file nobody knows: a log of its own would only be written twice.
-        db.execute(f"PRAGMA page_size = {PAGE}")
-        db.execute("PRAGMA journal_mode = OFF")
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute(f"PRAGMA application_id = {APPLICATION}")
-        db.executescript("BEGIN;" + _SCHEMA)
-        data = 2 * pack_small(ABOUT, [FORMAT, *about])
-        db.execute("INSERT INTO about VALUES(1, ?)", (data,))
+
+    def fill(made: EventSegment) -> None:
+        made.say(1, 2 * pack_small(ABOUT, [EventSegment.FORMAT, *about]))
         for asset in assets:
             made.put_asset(asset)
         for cursor in cursors:
@@ -340,68 +284,5 @@ def create(
         made.put_rows(rows)
         for flush in flushes:
             made.put_flush(flush)
-        db.execute("COMMIT")
-        db.execute("PRAGMA journal_mode = WAL")
-    except BaseException:
-        db.close()
-        remove(new)
-        raise
-    db.close()
-    sync_file(new)
-    os.rename(new, path)
-    sync_file(path.parent)
-    return EventSegment(path, writable=True)
 
-
-def is_header_sound(path: Path) -> bool:
-    """Whether the first page begins as we write it: SQLite would believe what it finds there."""
-    with open(path, "rb") as f:
-        head = f.read(100)
-    return (
-        len(head) == 100
-        and head[:24] == b"SQLite format 3\0" + PAGE.to_bytes(2) + b"\x02\x02\x00\x40\x20\x20"
-        and head[44:48] == b"\x00\x00\x00\x04"
-        and head[56:60] == b"\x00\x00\x00\x01"
-        and head[68:72] == APPLICATION.to_bytes(4)
-        and not any(head[72:92])
-        and path.stat().st_size % PAGE == 0
-    )
-
-
-def either(magic: bytes, data: Any) -> Any:
-    """What a record that stands twice in a row says.
-
-    :raises Damaged: if neither copy is sound.
-    """
-    try:
-        return small(magic, data)
-    except Damaged:
-        return small(magic, data[len(data) // 2 :] if isinstance(data, bytes) else data)
-
-
-def small(magic: bytes, data: Any) -> Any:
-    """What a small record says. SQLite may give anything from a damaged file, not bytes alone.
-
-    :raises Damaged: if it is not sound.
-    """
-    if not isinstance(data, bytes):
-        raise Damaged("a record is no record")
-    return unpack_small(magic, data)
-
-
-def small_size(data: bytes) -> int:
-    """How long the small record is that ``data`` begins with."""
-    return _SMALL_HEAD + int.from_bytes(data[4:8], "little")
-
-
-def _configure(db: sqlite3.Connection) -> None:
-    # A lock that another process holds is a mistake of somebody: do not wait on the disk's thread.
-    for pragma in (
-        "locking_mode = EXCLUSIVE",  # first: then there is no -shm, its index lives in memory
-        "busy_timeout = 1000",
-        "synchronous = FULL",
-        "journal_size_limit = 67108864",
-        "wal_autocheckpoint = 2000",  # 4 MiB
-        "cache_size = -8192",
-    ):
-        db.execute(f"PRAGMA {pragma}")
+    return EventSegment.make(path, fill)

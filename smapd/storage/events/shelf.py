@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from ..readers import Readers
 from ..recovery import BROKEN
 from ..rows import Damaged
-from .segments import EventSegment, is_header_sound
+from .segments import EventSegment
 from .state import Asset, Info, InSegment
 
 OPEN_READERS: Final = 8
@@ -33,7 +34,7 @@ class Shelf:
         self.places: dict[int, Info] = {}
         """Where an asset was read last, by its number."""
         self._undo = undo
-        self._readers: dict[Path, EventSegment] = {}
+        self._readers = Readers(_open, OPEN_READERS)
 
     @property
     def newest(self) -> Info:
@@ -86,30 +87,21 @@ class Shelf:
 
         :raises InSegment: if it does not begin as a segment does.
         """
-        reader = self._readers.pop(info.path, None)
-        if reader is None:
-            if not is_header_sound(info.path):
-                raise InSegment(info, Damaged(f"{info.path.name} does not begin as a segment does"))
-            while len(self._readers) >= OPEN_READERS:
-                self._readers.pop(next(iter(self._readers))).close()
-            reader = EventSegment(info.path, writable=False)
-        self._readers[info.path] = reader
-        return reader
+        try:
+            return self._readers.get(info.path)
+        except Damaged as error:
+            raise InSegment(info, error) from None
 
     def forget_reader(self, path: Path) -> None:
         """Close that one; its file goes."""
-        reader = self._readers.pop(path, None)
-        if reader is not None:
-            reader.close()
+        self._readers.forget(path)
 
     def close(self) -> None:
         """Close every file."""
         if self.current is not None:
             self.current.close()
             self.current = None
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        self._readers.close()
 
     # --- looking
 
@@ -155,3 +147,8 @@ class Shelf:
                 summary = segment.summary()
                 info.t_max = segment.t_max() if summary is None else summary[0]
         return info.t_max
+
+
+def _open(path: Path) -> EventSegment:
+    EventSegment.check_header(path)
+    return EventSegment(path, writable=False)

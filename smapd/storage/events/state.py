@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..segments import NAME
 from .rows import ROW_BYTES, seal
 from .segments import AssetRow
 
@@ -121,18 +120,3 @@ def _row(
     first, t_max = part.first + start, max(part.times[start:stop])
     data = seal(commit, asset.number, first, part.events[start:stop], t_max)
     return asset.number, first, stop - start, t_max, data
-
-
-def number_of(path: Path) -> int:
-    """A segment's place in the row of them."""
-    match = NAME.fullmatch(path.name)
-    assert match is not None
-    return int(match[1])
-
-
-def size_of(path: Path) -> int:
-    """A file's bytes; 0 if there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
