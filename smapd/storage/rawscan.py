@@ -8,6 +8,10 @@ The write-ahead log is a header (32 bytes: magic, version, page size, checkpoint
 sums) and frames (24 bytes: page number, size after commit or 0, two salts, two sums; then a page).
 SQLite reads it to the first frame whose sums, which run through from the start, do not fit; what
 lies behind is dropped in silence. So the log is looked at before SQLite opens the file.
+
+A frame is written in two pieces, its head and its page. Where the log goes over an older one, a
+process that is killed between them leaves a new head before an old page: the end of a commit that
+nobody was told of. That is no damage, and nothing of that commit counts.
 """
 
 from __future__ import annotations
@@ -29,15 +33,17 @@ from .segments import ABOUT, CURSOR, GAP, STREAM, Segment
 
 _WAL_HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
+_WORD: Final = 2**32
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}
 
 
 @dataclass(slots=True)
 class Wal:
-    """A log, checked. ``pages``: (number, page) of each frame of its generation, in order."""
+    """A log, checked. ``pages``: (number, page) of each frame of its generation, in order; of one
+    that is sound, up to the end of its last commit."""
 
     suspect: bool = False
-    """Whether frames of this generation lie behind one that is not sound: SQLite drops them."""
+    """Whether it is damaged: SQLite drops the frame that is, and those behind it."""
     pages: list[tuple[int, bytes]] = field(default_factory=list)
     others: list[bytes] = field(default_factory=list)
     """Pages of what seem to be older generations, left over behind the end."""
@@ -95,18 +101,30 @@ def read_wal(path: Path, page_size: int = PAGE) -> Wal:
     # A damaged header hides the salts; those of the first frame are the same.
     if not is_sound and len(data) >= _WAL_HEADER.size + frame_size:
         salts = _FRAME.unpack_from(data, _WAL_HEADER.size)[2:4]
+    whole = 0  # frames up to the end of the last commit
+    is_torn = False
     for at in range(_WAL_HEADER.size, len(data) - frame_size + 1, frame_size):
-        number, _commit, salt1, salt2, sum1, sum2 = _FRAME.unpack_from(data, at)
+        number, commit, salt1, salt2, *told = _FRAME.unpack_from(data, at)
         page = data[at + _FRAME.size : at + frame_size]
-        if is_sound:
-            sums = _sums(order or "<", data[at : at + 8], sums)
-            sums = _sums(order or "<", page, sums)
-            is_sound = (salt1, salt2) == salts and sums == (sum1, sum2) and number > 0
-        if is_sound or (salt1, salt2) == salts:
+        is_ours = (salt1, salt2) == salts
+        if is_ours:
             wal.pages.append((number, page))
-            wal.suspect = wal.suspect or not is_sound
         else:
             wal.others.append(page)
+        if not is_sound:
+            wal.suspect = wal.suspect or is_ours
+            continue
+        sums = _sums(order or "<", data[at : at + 8] + page, sums)
+        is_sound = is_ours and sums == tuple(told) and number > 0
+        if is_sound and commit:
+            whole = len(wal.pages)
+        elif is_ours and not is_sound:
+            is_torn = not _is_flip(told[0] - sums[0], told[1] - sums[1], len(page) // 8 + 1)
+            wal.suspect = not is_torn
+    if is_torn and not wal.others:  # it did not go over an older one: the page was there, and whole
+        wal.suspect = True
+    if not wal.suspect:
+        del wal.pages[whole:]
     return wal
 
 
@@ -239,6 +257,27 @@ def _take(magic: bytes, what: list[Any], found: Found) -> None:
         found.gaps[number] = (number, cursor, Position(flush, offset), told)
     elif len(what) == 3:
         found.about = (what[1], what[2])
+
+
+def _is_flip(more0: int, more1: int, pairs: int) -> bool:
+    """Whether a frame of so many pairs of words is what was written but for one word of it.
+
+    ``more0``, ``more1``: how much more its sums say than they come to.
+    """
+    more0, more1 = more0 % _WORD, more1 % _WORD
+    if not (more0 and more1):
+        return True  # one of the sums themselves, or the page's number
+    # By how much each sum changes at the end with a word of the last pair, of the one before it, …
+    first, second = (1, 1), (0, 1)
+    for _ in range(pairs):
+        for sum0, sum1 in (first, second):
+            by = more0 * pow(sum0, -1, _WORD) if sum0 % 2 else more1 * pow(sum1, -1, _WORD)
+            if (by * sum0 - more0) % _WORD == (by * sum1 - more1) % _WORD == 0:
+                return True
+        (a0, a1), (b0, b1) = first, second
+        first = (a0 + a1) % _WORD, (a0 + 2 * a1) % _WORD
+        second = (b0 + b1) % _WORD, (b0 + 2 * b1) % _WORD
+    return False
 
 
 def _sums(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]:
