@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from smapd.assembly import TABLES, Daemon, Settings, build
+from smapd.assembly.planting import PATIENCE_ALONE_S
 from smapd.config import Plan, load_text
+from smapd.driver import SmapDriver
 from smapd.testing import FakeRuntime
 
 BASE = """
@@ -30,6 +35,19 @@ type = Timeseries
 Properties/UnitofMeasure = V
 """
 )
+
+
+class Hangs(SmapDriver):
+    """Its start never ends."""
+
+    OPTIONS = ()
+    ON_REACTOR = True
+
+    def setup(self, inst: Any, opts: Any) -> None:
+        """There is nothing to set up."""
+
+    def start(self) -> Any:
+        return Deferred()
 
 
 class OneSection(SynchronousTestCase):
@@ -98,3 +116,57 @@ class OneSection(SynchronousTestCase):
         self.wait(self.daemon.attach(section))
         again = self.daemon.inst.get_timeseries("/comes/sensor0")
         self.assertEqual(again.uuid, uuid)  # type: ignore[union-attr]
+
+    def attach(self, path: str, text: str = MORE) -> Deferred[None]:
+        section = self.plan(text).section(path)
+        assert section is not None
+        return Deferred.fromCoroutine(self.daemon.attach(section))
+
+    def state(self, path: str) -> str:
+        return self.daemon.sections[path].state.state
+
+    def test_a_section_whose_setup_hangs_is_attached_in_a_second_and_named(self) -> None:
+        """P-14: as at the start of the daemon; it polls once its setup has returned."""
+        self.run_.threads.hold("setup")
+
+        with capturedLogs() as logs:
+            attached = self.attach("/comes")
+            self.run_.advance(PATIENCE_ALONE_S - 0.1)
+            self.assertNoResult(attached)
+            self.run_.advance(0.1)
+            self.successResultOf(attached)
+
+        [line] = [text for log in logs if "/comes" in (text := formatEvent(log))]
+        self.assertEqual(
+            line, "[/comes] is attached, but its setup has not returned yet; all else goes on"
+        )
+        self.assertEqual(self.state("/comes"), "setting up")
+        self.run_.threads.let_go("setup")
+        self.run_.advance(3)
+        self.assertEqual(self.state("/comes"), "running")
+        self.assertGreaterEqual(self.count("/comes/sensor0"), 3)
+
+    def test_a_section_whose_setup_hangs_can_be_detached(self) -> None:
+        self.run_.threads.hold("setup")
+        attached = self.attach("/comes")
+        self.run_.advance(1)
+        self.successResultOf(attached)
+
+        self.wait(self.daemon.detach("/comes"))
+        self.run_.threads.let_go("setup")
+        self.run_.advance(3)
+
+        self.assertIsNone(self.daemon.inst.get("/comes"))
+
+    def test_a_section_whose_start_hangs_is_named_with_that_step(self) -> None:
+        module = types.ModuleType("hanging_start")
+        module.Hangs = Hangs  # type: ignore[attr-defined]
+        self.patch(sys, "modules", {**sys.modules, "hanging_start": module})
+
+        with capturedLogs() as logs:
+            attached = self.attach("/comes", BASE + "[/comes]\ntype = hanging_start.Hangs\n")
+            self.run_.advance(PATIENCE_ALONE_S)
+            self.successResultOf(attached)
+
+        [line] = [text for log in logs if "/comes" in (text := formatEvent(log))]
+        self.assertIn("[/comes] is attached, but its start has not returned yet", line)

@@ -150,6 +150,8 @@ class Daemon:
     async def attach(self, section: NodeSection) -> None:
         """Attach one section to the running daemon; a driver is set up and started.
 
+        A driver that hangs in that is not waited for; see ``Planting.attach``.
+
         :raises SmapError: if its place or uuid is taken.
         """
         await self.planting.attach(section)

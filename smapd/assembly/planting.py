@@ -22,7 +22,7 @@ from smapd.config import (
 )
 from smapd.core import Collection, SmapInstance
 from smapd.driver.host import DriverHost
-from smapd.driver.lifecycle import DriverSection, Place
+from smapd.driver.lifecycle import DriverSection, Place, SettingUp
 from smapd.errors import DriverFailed, SmapError
 from smapd.runtime import CallOwner, ClockWatch, Repeating, Runtime, periodic
 
@@ -78,22 +78,32 @@ class Planting:
     async def attach(self, section: NodeSection) -> None:
         """Attach one section to the running daemon; a driver is set up and started.
 
+        One that hangs there is waited for as long as at the start of the daemon, and then goes on
+        by itself; the log names it, and its state tells how far it is.
+
         :raises SmapError: if its place or uuid is taken.
         """
         if self.told is not None:
             self.told.section_added(section.path, section.asset, section.kind == "driver")
         driver = self._place(section)
-        if driver is not None:
-            await driver.set_up()
-            await driver.start()
+        if driver is None:
+            return
+        begun = Deferred.fromCoroutine(self._set_up_and_start(driver))
+        self.run.clock.background(begun, f"attaching {section.path}")
+        if not await self._within(begun, PATIENCE_ALONE_S):
+            step = "setup" if isinstance(driver.state, SettingUp) else "start"
+            self.log.warn(
+                "[{section}] is attached, but its {step} has not returned yet; all else goes on",
+                section=section.path,
+                step=step,
+            )
 
     async def detach(self, path: str) -> None:
         """Stop the driver of a section, if it has one, and take it out of the tree."""
         driver = self.sections.pop(path, None)
         if driver is not None:
             await driver.stop()
-        if self.inst.get(path) is not None:
-            self.inst.remove(path)
+        self._take_out(path)
         if self.told is not None:
             self.told.section_gone(path)
 
@@ -227,7 +237,7 @@ class Planting:
                 )
 
     def _set_up_beside(self, driver: DriverSection) -> Deferred[None]:
-        done = Deferred.fromCoroutine(driver.set_up())
+        done = Deferred.fromCoroutine(self._set_up_one(driver))
         self.run.clock.background(done, f"set-up of {driver.path}")
         return done
 
@@ -264,9 +274,22 @@ class Planting:
             self.told.driver_ready(section.path)
 
     async def _set_up_late(self, driver: DriverSection) -> None:
-        await driver.set_up()
+        await self._set_up_one(driver)
         if self.is_polling:
             await driver.start()
+
+    async def _set_up_and_start(self, driver: DriverSection) -> None:
+        await self._set_up_one(driver)
+        await driver.start()
+
+    async def _set_up_one(self, driver: DriverSection) -> None:
+        await driver.set_up()
+        if driver.path not in self.sections:  # detached meanwhile; what it made then goes too
+            self._take_out(driver.path)
+
+    def _take_out(self, path: str) -> None:
+        if self.inst.get(path) is not None:
+            self.inst.remove(path)
 
     def _clear(self, path: str) -> None:
         """Everything below a driver's place; its sections there come again with its set-up."""
