@@ -127,6 +127,11 @@ class Exchange:
         return self._out + len(self._joined)
 
     @property
+    def is_answered(self) -> bool:
+        """Whether one of those asked has begun to answer."""
+        return self._owner is not None
+
+    @property
     def granted(self) -> int:
         """Bytes that the budget holds for this exchange."""
         return self._window
@@ -147,7 +152,7 @@ class Exchange:
         self._if_nobody_is_left()
 
     def abort(self, reason: str, message: str) -> None:
-        """End it from our side, at a stop."""
+        """End it from our side."""
         if self._end(End.FAILED, message):
             self._receiver.failed(reason, message)
 

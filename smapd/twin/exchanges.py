@@ -84,6 +84,13 @@ class Exchanges:
 
         return stop
 
+    def asset_gone(self, asset: str) -> None:
+        """The asset was deleted: end what nobody has begun to answer; who has may go on."""
+        for exchange in list(self._open):
+            if exchange.asset == asset and not exchange.is_answered:
+                text = f"The asset {asset} was deleted."
+                exchange.abort(T2ReqFailureReason.RESOURCE_UNKNOWN.value, text)
+
     def close(self) -> None:
         """Take no more requests; those that are open fail with SHUTDOWN."""
         self._stopping = True

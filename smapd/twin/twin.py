@@ -253,6 +253,7 @@ class Twin:
 
     def _is_gone(self, asset: str) -> None:
         self._streams.forget(asset)
+        self.exchanges.asset_gone(asset)
         for following in list(self._following):
             if following.asset == asset:
                 following.end("the asset was deleted")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from smapd.errors import (
@@ -19,8 +21,8 @@ from .things import House, Thing
 class Pair:
     """One follower that asks, and integrators that answer."""
 
-    def __init__(self, integrators: int = 1, *, t2: bool = True) -> None:
-        self.house = House(assets=("a", "b"))
+    def __init__(self, integrators: int = 1, *, t2: bool = True, plant: Any = None) -> None:
+        self.house = House(plant, assets=("b",) if plant else ("a", "b"))
         self.follower = self.house.thing("f")
         self.follower.follow(t2=True)
         self.integrators = [self.house.thing(f"i{n}") for n in range(integrators)]
@@ -390,3 +392,19 @@ class TestOpen:
         with pytest.raises(Busy, match="requests are open"):
             exchanges.open("a", "T", b"", "m", 1, object())
         assert 500 <= opened <= 2000
+
+
+def test_a_deletion_ends_what_nobody_has_begun_to_answer() -> None:
+    """FO-31, FO-34: its requester need not wait for the timeout; an answer that has begun goes on."""
+    pair = Pair(plant=lambda tree: tree.add_collection("/a", asset="a"))
+    pair.ask(x=1)
+    pair.ask(x=3)
+    first, second = (frame.head["x"] for frame in pair.integrators[0].take("request"))
+    pair.integrators[0].say("chunk", b"half", x=first, mime="m")
+
+    pair.house.tree.remove("/a")
+
+    assert pair.answer() == [("chunk", 1, "m", b"half"), ("failed", 3, "RESOURCE_UNKNOWN")]
+    assert [f.head["x"] for f in pair.integrators[0].take("cancel")] == [second]
+    pair.integrators[0].say("end", x=first)
+    assert pair.answer() == [("end", 1)]
