@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from smapd.errors import DataDirInUse, DataDirUnusable, SmapError
 from smapd.storage.datadir import LOCK_FILE
-from smapd.storage.rawscan import Found, is_header_sound, read_wal, scan
+from smapd.storage.rawscan import Found, read_wal, scan
 from smapd.storage.recovery import BROKEN, is_disk
 from smapd.storage.rows import Damaged, Data, Head, RowGap
 from smapd.storage.segments import NAME, Segment
@@ -158,7 +158,7 @@ class Journal:
         log = path.with_name(path.name + "-wal")
         has_log = log.exists() and log.stat().st_size > 0
         try:
-            if not is_header_sound(path):
+            if not Segment.is_header_sound(path):
                 raise Damaged("it does not begin as a segment does")
             if wal.suspect:
                 raise Damaged("its log breaks off in the middle")

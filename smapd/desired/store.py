@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smapd.errors import NoSuchVersion, ShutdownRequested
+from smapd.storage.quarantine import set_aside
 from smapd.storage.recovery import BROKEN, is_disk
 from smapd.storage.rows import Damaged
 from smapd.values import Json
@@ -296,13 +297,7 @@ class Store:
     def _replace(self, cause: Exception) -> None:
         """The file is damaged: set it aside, and take what can be read into a new one."""
         self.close()
-        self.quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
-        taken = 0
-        while (target := self.quarantine / f"desired-{taken}.db").exists():
-            taken += 1
-        for tail in ("-wal", "-shm", ""):
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{self.path}{tail}", f"{target}{tail}")
+        target = set_aside(self.path, self.quarantine, "desired")
         self._db = connect(self.path)
         saved = salvage(target, self._db)
         self.notes.append(
