@@ -395,7 +395,7 @@ class TestOpen:
 
 
 def test_a_deletion_ends_what_nobody_has_begun_to_answer() -> None:
-    """FO-31, FO-34: its requester need not wait for the timeout; an answer that has begun goes on."""
+    """FO-31, FO-34: its requester does not wait; an answer that has begun goes on."""
     pair = Pair(plant=lambda tree: tree.add_collection("/a", asset="a"))
     pair.ask(x=1)
     pair.ask(x=3)
