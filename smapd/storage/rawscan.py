@@ -29,7 +29,7 @@ from smapd.values import Position
 
 from .rows import FIXED, MAGIC, Damaged, Head, RowGap, unpack_small
 from .segment_db import PAGE
-from .segments import ABOUT, CURSOR, GAP, STREAM, Segment
+from .segments import ABOUT, CURSOR, GAP, STREAM
 
 _WAL_HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
@@ -73,14 +73,6 @@ class Found:
     cursors: dict[str, tuple[str, Position, list[Any]]] = field(default_factory=dict)
     gaps: dict[int, tuple[int, str, Position, list[RowGap]]] = field(default_factory=dict)
     about: tuple[int, int] | None = None
-
-
-def is_header_sound(path: Path, has_log: bool = False) -> bool:
-    """Whether the first page begins as we write it: SQLite would believe what it finds there.
-
-    ``has_log``: the last page may be there in part, since it comes again from the log.
-    """
-    return Segment.is_header_sound(path, has_log)
 
 
 def read_wal(path: Path, page_size: int = PAGE) -> Wal:
