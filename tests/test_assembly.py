@@ -158,6 +158,23 @@ class OneSection(SynchronousTestCase):
 
         self.assertIsNone(self.daemon.inst.get("/comes"))
 
+    def test_what_took_the_place_of_one_that_hung_stays(self) -> None:
+        """P-14: the set-up that comes back late takes out what it made, nobody else's nodes."""
+        self.run_.threads.hold("setup")
+        attached = self.attach("/comes")
+        self.run_.advance(1)
+        self.successResultOf(attached)
+        self.wait(self.daemon.detach("/comes"))
+        text = BASE + "[/comes]\ntype = Collection\nMetadata/Extra/Who = new\n"
+        self.successResultOf(self.attach("/comes", text))
+
+        self.run_.threads.let_go("setup")
+        self.run_.advance(3)
+
+        comes = self.daemon.inst.get("/comes")
+        assert comes is not None
+        self.assertEqual(comes.as_json()["Metadata"], {"Extra": {"Who": "new"}})
+
     def test_a_section_whose_start_hangs_is_named_with_that_step(self) -> None:
         module = types.ModuleType("hanging_start")
         module.Hangs = Hangs  # type: ignore[attr-defined]

@@ -191,7 +191,10 @@ class Daemon:
     async def _end_others(self) -> None:
         """Side by side: each of them may hang for its whole time."""
         ends = (self.connecting.stop(), self.desired.stop(), self.twins.stop())
-        await DeferredList([Deferred.fromCoroutine(end) for end in ends])
+        ended = [Deferred.fromCoroutine(end) for end in ends]
+        for fine, failure in await DeferredList(ended, consumeErrors=True):
+            if not fine:
+                self.log.failure("a part of others' code: its stop failed", failure)
 
     def _parts(self) -> http.HttpParts:
         return http.HttpParts(

@@ -69,6 +69,9 @@ class Planting:
         """Who is told of sections and drivers."""
         self._looks: Repeating | None = None
         self._behind: dict[str, list[NodeSection]] = {}
+        self._setting_up: set[DriverSection] = set()
+        self._left: dict[str, DriverSection] = {}
+        """By path: drivers that were detached while their set-up hung; nothing else is there."""
         for section in plan.sections if plan is not None else ():
             if section.behind is not None:
                 self._behind.setdefault(section.behind, []).append(section)
@@ -102,6 +105,8 @@ class Planting:
         """Stop the driver of a section, if it has one, and take it out of the tree."""
         driver = self.sections.pop(path, None)
         if driver is not None:
+            if driver in self._setting_up:
+                self._left[path] = driver
             await driver.stop()
         self._take_out(path)
         if self.told is not None:
@@ -173,6 +178,7 @@ class Planting:
 
     def _place(self, section: NodeSection) -> DriverSection | None:
         attach_section(self.inst, section)
+        self._left.pop(section.path, None)
         return self._host(section) if section.kind == "driver" else None
 
     def _host(self, section: NodeSection, loaded: DriverHost | None = None) -> DriverSection:
@@ -283,8 +289,13 @@ class Planting:
         await driver.start()
 
     async def _set_up_one(self, driver: DriverSection) -> None:
-        await driver.set_up()
-        if driver.path not in self.sections:  # detached meanwhile; what it made then goes too
+        self._setting_up.add(driver)
+        try:
+            await driver.set_up()
+        finally:
+            self._setting_up.discard(driver)
+        if self._left.get(driver.path) is driver:  # what it made meanwhile goes too
+            del self._left[driver.path]
             self._take_out(driver.path)
 
     def _take_out(self, path: str) -> None:

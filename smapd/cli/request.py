@@ -106,14 +106,15 @@ def _output(file: str | None) -> Iterator[BinaryIO]:
     if file is None:
         yield sys.stdout.buffer
         return
-    where = Path(os.path.realpath(file))  # what a link names is written, and the link stays
-    if where.exists() and not where.is_file():  # a device or a pipe is written to, never replaced
+    if os.path.exists(file) and not os.path.isfile(file):  # a device or a pipe: never replaced
         try:
-            with where.open("wb") as special:
-                yield special
+            special = open(file, "wb")  # noqa: SIM115 - what the block raises is not the file's
         except OSError as e:
             raise SmapError(f"--output {file}: {e.strerror or e}.") from e
+        with special:
+            yield special
         return
+    where = Path(os.path.realpath(file))  # what a link names is written, and the link stays
     try:
         number, name = tempfile.mkstemp(prefix=f".{where.name}.", dir=where.parent)
     except OSError as e:

@@ -133,6 +133,12 @@ def snake_case(key: str) -> str:
     return _CAMEL.sub("_", key).lower()
 
 
+class _NoPart(ConfigError, KeyError):
+    """A KeyError too, for a class that asks whether it is there."""
+
+    __str__ = ConfigError.__str__
+
+
 class ThingConfig(dict[str, Any]):
     """The config of one section. Who asks it for the other kind's part has the wrong section."""
 
@@ -146,7 +152,7 @@ class ThingConfig(dict[str, Any]):
         name = name_of(self._header)
         text = f"its class wants the keys of {'an' if key == 'integrator' else 'a'} {key}. "
         text += f"Write [{key} {name}], or [thing {name}] for one that is both."
-        raise ConfigError([Problem(text, section=self._header)])
+        raise _NoPart([Problem(text, section=self._header)])
 
 
 def config_of(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:

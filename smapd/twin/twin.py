@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from smapd.core import SmapInstance
-from smapd.errors import BadRequest, Busy, SmapError
+from smapd.errors import BadRequest, Busy, ShutdownRequested, SmapError
 from smapd.interfaces import (
     IBackoff,
     IClock,
@@ -68,6 +68,7 @@ class Twin:
             self._registry, self._streams, self._publisher, self.exchanges, clock, tree.boot_id
         )
         self._following: set[Following] = set()
+        self._is_ending = False
         self._registry.history.on_gone.append(self._is_gone)
 
     # --- for assembly
@@ -98,7 +99,11 @@ class Twin:
         self._registry.section_gone(path)
 
     def end_answers(self) -> None:
-        """Requests fail with SHUTDOWN and live looks end, while whoever waits can still be told."""
+        """Requests fail with SHUTDOWN and live looks end, while whoever waits can still be told.
+
+        No other begins after that.
+        """
+        self._is_ending = True
         self.exchanges.close()
         for following in list(self._following):
             following.end("smapd is stopping")
@@ -189,7 +194,10 @@ class Twin:
 
         :raises AssetUnknown: if there is no such asset.
         :raises Busy: if too many look already.
+        :raises ShutdownRequested: after ``end_answers``.
         """
+        if self._is_ending:
+            raise ShutdownRequested("smapd is stopping.")
         self._registry.get(asset)
         if len(self._following) >= MOST_FOLLOWING:
             raise Busy(f"{MOST_FOLLOWING} live looks are open already.")

@@ -26,6 +26,23 @@ def test_a_pipe_or_device_is_written_to_and_stays_what_it_is(tmp_path: Path) -> 
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
+def test_a_pipe_without_a_name_is_written_to() -> None:
+    """-o /dev/stdout before a |, and -o >(gzip >file)."""
+    reader, writer = os.pipe()
+    try:
+        with request._output(f"/dev/fd/{writer}") as out:
+            out.write(b"answer")
+        assert os.read(reader, 100) == b"answer"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_daemon_that_goes_away_is_not_taken_for_a_bad_output() -> None:
+    with pytest.raises(TimeoutError), request._output(os.devnull):
+        raise TimeoutError("timed out")
+
+
 def test_what_a_link_names_is_written_and_the_link_stays(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")

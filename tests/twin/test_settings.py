@@ -188,8 +188,9 @@ def test_a_class_that_wants_the_other_section_is_told_which(file: Path) -> None:
     ):
         config["follower"]
     assert config.get("follower") is None
-    with pytest.raises(KeyError):
-        config["other"]
+    for key in ("follower", "other"):  # as of any dict
+        with pytest.raises(KeyError):
+            config[key]
 
 
 def test_a_file_gives_the_config_of_a_program(file: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from zope.interface.verify import verifyObject
 
-from smapd.errors import AssetUnknown, BadRequest, Busy, StorageFull, TooLarge
+from smapd.errors import AssetUnknown, BadRequest, Busy, ShutdownRequested, StorageFull, TooLarge
 from smapd.interfaces import IExchanges, IHub, ISession, ITwin
 from smapd.values import EventRecord
 
@@ -268,9 +268,12 @@ class TestFollow:
         house = House(assets=("a",))
         _, over, _ = self.start(house)
 
-        house.twin.close()
+        house.twin.end_answers()
 
         assert over == ["smapd is stopping"]
+        with pytest.raises(ShutdownRequested):  # a browser comes back by itself
+            self.start(house)
+        house.twin.close()
 
     def test_there_is_a_bound(self) -> None:
         house = House(assets=("a",))
