@@ -11,7 +11,9 @@ lies behind is dropped in silence. So the log is looked at before SQLite opens t
 
 A frame is written in two pieces, its head and its page. Where the log goes over an older one, a
 process that is killed between them leaves a new head before an old page: the end of a commit that
-nobody was told of. That is no damage, and nothing of that commit counts.
+nobody was told of. That is no damage, and nothing of that commit counts. But in a frame that ends a
+commit it cannot be told from damage of more than a word, and there it counts as damage: better an
+event that nobody was told of is called lost, than one that somebody was told of is not.
 """
 
 from __future__ import annotations
@@ -111,7 +113,10 @@ def read_wal(path: Path, page_size: int = PAGE) -> Wal:
         if is_sound and commit:
             whole = len(wal.pages)
         elif is_ours and not is_sound:
-            is_torn = not _is_flip(told[0] - sums[0], told[1] - sums[1], len(page) // 8 + 1)
+            # One that ends a commit may be of what somebody was told of: to be safe, damage.
+            is_torn = not commit and not _is_flip(
+                told[0] - sums[0], told[1] - sums[1], len(page) // 8 + 1
+            )
             wal.suspect = not is_torn
     if is_torn and not wal.others:  # it did not go over an older one: the page was there, and whole
         wal.suspect = True
