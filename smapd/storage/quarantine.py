@@ -104,7 +104,7 @@ class Quarantine:
         self.directory, self.most_bytes = directory, most_bytes
         self.gone = self.gone_bytes = 0
         self._looks = 0
-        self._seen: dict[str, int] = {}  # the look that found a set first
+        self._seen: dict[str, tuple[int, int]] = {}  # changed_ns, the look that found it first
         self._error = ""
 
     def look(self) -> Quarantined:
@@ -131,7 +131,7 @@ class Quarantine:
             gone.append(one)
             left -= one.size
         went = {one.name for one in gone}
-        self._seen = {one.name: one.seen for one in sets if one.name not in went}
+        self._seen = {one.name: (one.changed_ns, one.seen) for one in sets if one.name not in went}
         self._looks += 1
         self.gone += len(gone)
         self.gone_bytes += held - left
@@ -155,11 +155,14 @@ class Quarantine:
                 if match is None or not stat.S_ISREG(status.st_mode):
                     continue
                 name = match[1] or match[3]
-                seen = self._seen.get(name, self._looks)
-                one = sets.setdefault(name, _Set(name, seen, status.st_ctime_ns))
+                one = sets.setdefault(name, _Set(name, self._looks, status.st_ctime_ns))
                 one.files.append(entry.name)
                 one.size += status.st_size
                 one.changed_ns = min(one.changed_ns, status.st_ctime_ns)
+        for one in sets.values():
+            changed_ns, seen = self._seen.get(one.name, (0, 0))
+            if changed_ns == one.changed_ns:  # not another one that took its name
+                one.seen = seen
         return files, size, list(sets.values())
 
     def _remove(self, one: _Set) -> str:
