@@ -55,6 +55,12 @@ def in_handler() -> bool:
     return task is not None and task is asyncio.current_task()
 
 
+def handler_waits() -> bool:
+    """Whether a handler that is under way may wait for the caller: itself, or a task it made."""
+    task = _IN_HANDLER.get()
+    return task is not None and not task.done()
+
+
 class InOrder:
     """Work that is done one piece after another; on one asyncio loop."""
 

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus,
 
 from .batching import BatchingConnection
 from .errors import ConnectFailed, LinkLost, VantiqConnectorConfigException
+from .handlers import handler_waits
 from .logs import WireLog
 from .protocol import Authenticated, Bad, Configured, Denied, Event, ReconnectRequired
 from .protocol import SourceProtocol as Protocol
@@ -170,13 +171,15 @@ class Link:
     async def confirm(self) -> None:
         """Return when the server has read all that was sent before: it answered a ping behind it.
 
-        The answer has no limit of time while we do not read ourselves.
+        The answer has no limit of time while we do not read ourselves; but for a handler it has,
+        since we may read no more before that has returned.
 
         :raises LinkLost: if it does not, in which case the connection is ended.
         """
         limit_s = self._limits.ping_answer_s
         pong: Awaitable[float] | None = None
         while True:
+            was_unread = self.unread  # then the answer may still wait behind what is read now
             try:
                 async with asyncio.timeout(limit_s):
                     if pong is None:
@@ -184,7 +187,8 @@ class Link:
                     await asyncio.shield(pong)
                 return
             except TimeoutError as error:
-                if pong is None or not self.unread:
+                is_ours = (self.unread or was_unread) and not handler_waits()
+                if pong is None or not is_ours:
                     self.abort(f"a ping was not answered within {limit_s:g} s")
                     raise LinkLost(self._why) from error
             except ConnectionClosed as error:

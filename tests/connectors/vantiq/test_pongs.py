@@ -218,6 +218,35 @@ def test_a_server_that_ends_half_way_has_confirmed_nothing(read: int, end: str) 
     run(go())
 
 
+def test_a_handler_that_delivers_does_not_wait_for_itself() -> None:
+    """What it waits for would be read when it has returned: it is told, and all goes on."""
+
+    async def go() -> None:
+        async with connected(ping_answer_s=0.1) as (server, source, session):
+            told: list[str] = []
+
+            async def on_connect(*_: Any) -> None:
+                await until(lambda: told == ["all is sent"])
+                try:
+                    await source.connection.deliver([{"hello": 1}])
+                except LinkLost:
+                    told.append("lost")
+
+            source.on_connect = on_connect
+            session.drop()
+            session = await server.session("pump", after=session)
+            for n in range(20):
+                await session.publish({"n": n})
+            told.append("all is sent")
+
+            await until(lambda: "lost" in told)
+            source.on_connect = None
+            await server.session("pump", after=session)
+            await until(lambda: source.kinds().count("connect") >= 3)
+
+    run(go())
+
+
 def test_a_batch_waits_while_it_is_we_who_do_not_read() -> None:
     """The answer is stuck behind what waits for the connect handler: nothing is sent twice."""
 
