@@ -201,8 +201,11 @@ class Subscription:
         delivery, clock = self.delivery, self._near.clock
         away_s = 0.0
         if delivery is None or delivery.is_paused or delivery.oldest_ms is not None:
-            last_ms = 0 if delivery is None else delivery.counters.last_ms
-            away_s = (clock.wall_ms() - max(last_ms, self._began_ms)) / 1000
+            last_ms = 0
+            if delivery is not None:
+                last_ms = max(delivery.counters.last_ms, delivery.oldest_ms or 0)
+            if self.cursor.waiting():
+                away_s = (clock.wall_ms() - max(last_ms, self._began_ms)) / 1000
         fastest_hz = self._rates.fastest_hz(clock.seconds())
         return seconds_until_loss(self.definition.limits, fastest_hz, max(away_s, 0.0))
 

@@ -136,7 +136,7 @@ class Outlet:
         self._clock, self._backoff, self._faults = clock, backoff, faults
         self._is_waiting_to_change = False
         self._forecast = Forecast(selection, options.limits)
-        self._began_ms = clock.wall_ms()
+        self._began_ms = self._down_ms = clock.wall_ms()
         main = readings.cursor(cursor_name, selection.selects, Start.NEWEST, options.limits)
         self.cursor = FreshFirst(
             readings,
@@ -173,6 +173,8 @@ class Outlet:
     def down(self, why: str) -> None:
         """There is none."""
         if self.delivery is not None:
+            if not (self.delivery.is_paused or self.cursor.waiting()):
+                self._down_ms = self._clock.wall_ms()  # until now nothing had to wait
             self.delivery.pause(why)
 
     async def stop(self) -> None:
@@ -200,9 +202,12 @@ class Outlet:
     def seconds_until_loss(self) -> float | None:
         """When its first reading is lost if it stays as it is; None if that cannot be told."""
         delivery, away_s = self.delivery, 0.0
-        if delivery is None or delivery.is_paused or delivery.oldest_ms is not None:
-            last_ms = 0 if delivery is None else delivery.counters.last_ms
-            away_s = (self._clock.wall_ms() - max(last_ms, self._began_ms)) / 1000
+        is_well = delivery is not None and not delivery.is_paused and delivery.oldest_ms is None
+        if self.cursor.waiting() and not is_well:
+            since_ms = max(self._began_ms, self._down_ms)
+            if delivery is not None:
+                since_ms = max(since_ms, delivery.counters.last_ms, delivery.oldest_ms or 0)
+            away_s = (self._clock.wall_ms() - since_ms) / 1000
         return self._forecast.seconds_left(self._clock.seconds(), max(away_s, 0.0))
 
     # --- inside

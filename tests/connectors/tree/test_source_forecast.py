@@ -46,6 +46,20 @@ def test_it_counts_down_at_the_rate_of_the_fastest_stream_while_the_link_is_down
     assert hours(house) == pytest.approx(2.78, abs=0.15)
 
 
+def test_hours_in_which_nothing_came_do_not_count() -> None:
+    """N-10: what is lost first has not waited longer than the server has been away."""
+    house = House(plant(Keep="1h"))
+    house.add("/hall/a", 1.0)
+    for _ in range(80):
+        house.settle(100)
+
+    house.peers["pump"].down()
+    house.settle(1)
+    assert hours(house) == 1.0
+    run(house, 360, "/hall/a")
+    assert hours(house) == pytest.approx(0.9, abs=0.02)
+
+
 def test_it_counts_down_while_the_server_takes_nothing() -> None:
     """N-10: there is a connection, and no batch is read."""
     house = House(plant(Keep="1h"))
