@@ -61,8 +61,8 @@ DOORS = {
     "smapd.storage": """
         Control Cursor Daemon DataDir Definitions Delivery DeliveryOptions DeliveryState Draft
         EVENTS_POOL EventCursor EventLog EventSettings FORMAT FreshFirst Quarantine Quarantined
-        READINGS_POOL Readings Settings TABLES Target cannot_open event_settings_from fresh_names
-        read_daemon settings_from tail
+        READINGS_POOL Rates Readings Settings TABLES Target cannot_open event_settings_from
+        fresh_names read_daemon seconds_until_loss settings_from tail
     """,
     "smapd.testing": """
         Answer DaemonProcess DriverCase FakeClock FakePeer FakeRuntime FakeThreads MemoryCursor

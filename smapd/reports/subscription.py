@@ -11,12 +11,11 @@ from twisted.internet.defer import Deferred
 
 from smapd.core import SmapInstance
 from smapd.interfaces import IBackoff, IClock, IFaults, INode, IReadings, ISink
-from smapd.storage import Delivery, FreshFirst, fresh_names
+from smapd.storage import Delivery, FreshFirst, Rates, fresh_names, seconds_until_loss
 from smapd.values import GAP_CAUSES, Gap, Json, Position, Start
 
 from .composer import Composer, IFormat
 from .definition import Definition
-from .forecast import Rates, seconds_until_loss
 from .resource import Resource
 from .selection import KnownStreams, Selection
 
@@ -95,7 +94,7 @@ class Subscription:
             may_part=definition.order == "fresh",
             rate=definition.catch_up_rate,
         )
-        self._rates = Rates(self.selection)
+        self._rates = Rates(self.selection.streams)
         self._began_ms = neighbours.clock.wall_ms()
         self._sink: ISink | None = None
         self.delivery: Delivery | None = None
@@ -239,7 +238,7 @@ class Subscription:
     def _select(self, resource: Resource) -> None:
         self.selection = Selection(resource, self._near.tree, self._near.known)
         self.composer.selection = self.selection
-        self._rates = Rates(self.selection)
+        self._rates = Rates(self.selection.streams)
         self._change_cursor()
 
     def _change_cursor_soon(self) -> None:

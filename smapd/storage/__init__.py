@@ -9,6 +9,7 @@ from .delivering import DeliveryOptions, DeliveryState, Draft
 from .delivery import Delivery
 from .events import POOL as EVENTS_POOL
 from .events import EventCursor, EventLog, EventSettings
+from .forecast import Rates, seconds_until_loss
 from .fresh import FreshFirst, fresh_names
 from .journal import POOL as READINGS_POOL
 from .journal import Readings
@@ -39,6 +40,7 @@ __all__ = [
     "Quarantine",
     "Quarantined",
     "READINGS_POOL",
+    "Rates",
     "Readings",
     "Settings",
     "TABLES",
@@ -46,6 +48,7 @@ __all__ = [
     "event_settings_from",
     "fresh_names",
     "read_daemon",
+    "seconds_until_loss",
     "settings_from",
     "tail",
 ]

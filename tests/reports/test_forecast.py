@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from smapd.reports.forecast import outage, seconds_until_loss
+from smapd.reports.forecast import outage
+from smapd.storage import seconds_until_loss
 from smapd.testing import RecordingSink
 from smapd.values import Limits, Retry
 

@@ -11,10 +11,18 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from smapd.interfaces import IBackoff, IClock, IFaults, IReadings, ISink
-from smapd.storage import Delivery, DeliveryOptions, Draft, FreshFirst, Target, fresh_names
+from smapd.storage import (
+    Delivery,
+    DeliveryOptions,
+    Draft,
+    FreshFirst,
+    Rates,
+    Target,
+    fresh_names,
+    seconds_until_loss,
+)
 from smapd.values import GAP_CAUSES, Gap, Json, Limits, OneEach, Outcome, Payload, Run, Start
 
-from .forecast import Forecast
 from .lines import gap_lines, lines_of
 from .options import DEFAULT_KEPT
 from .peer import Peer
@@ -135,7 +143,7 @@ class Outlet:
         self._label, self._selection, self._options = label, selection, options
         self._clock, self._backoff, self._faults = clock, backoff, faults
         self._is_waiting_to_change = False
-        self._forecast = Forecast(selection, options.limits)
+        self._rates = Rates(selection.streams)
         self._began_ms = self._down_ms = clock.wall_ms()
         main = readings.cursor(cursor_name, selection.selects, Start.NEWEST, options.limits)
         self.cursor = FreshFirst(
@@ -208,7 +216,8 @@ class Outlet:
             if delivery is not None:
                 since_ms = max(since_ms, delivery.counters.last_ms, delivery.oldest_ms or 0)
             away_s = (self._clock.wall_ms() - since_ms) / 1000
-        return self._forecast.seconds_left(self._clock.seconds(), max(away_s, 0.0))
+        fastest_hz = self._rates.fastest_hz(self._clock.seconds())
+        return seconds_until_loss(self._options.limits, fastest_hz, max(away_s, 0.0))
 
     # --- inside
 
