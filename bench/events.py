@@ -2,8 +2,9 @@
 
     python bench/events.py [seconds per run] [runs] [data directory]
 
-The floor is the smallest honest log: threads put (event, threading.Event) into a queue, one thread
-takes all that is there, inserts it into SQLite (WAL, synchronous=FULL), commits, and wakes them.
+The floor is the smallest honest log: threads put (event, Reply) into a queue, one thread takes all
+that is there, inserts it into SQLite (WAL, synchronous=FULL), commits, and wakes them. Both wait
+with a Reply, a bare lock: with a threading.Event the floor would be slower than it need be.
 smapd's publishers go the way an embedded thing goes: from their thread to the reactor, into
 `EventLog.append` with a dedupe id, and back when the Deferred fires; there the event is packed with
 a checksum, gets its offset, and its id is kept. The publishers are threads of both, each with one
@@ -92,15 +93,15 @@ def bare(home, count, seconds):
             )
             db.execute("COMMIT")
             for _, durable in batch:
-                durable.set()
+                durable.give(0)
 
     writer = threading.Thread(target=write)
     writer.start()
 
     def publish(i, n):
-        durable = threading.Event()
+        durable = Reply()
         waiting.put(((f"asset-{i % ASSETS}", "BomBuiltSet", wall_ms(), DATA), durable))
-        durable.wait()
+        durable.take(30.0)
 
     found = publishers(count, seconds, publish)
     waiting.put(None)
