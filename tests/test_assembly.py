@@ -158,6 +158,20 @@ class OneSection(SynchronousTestCase):
 
         self.assertIsNone(self.daemon.inst.get("/comes"))
 
+    def test_a_part_of_others_code_whose_stop_fails_is_named_and_stops_no_other(self) -> None:
+        async def fails() -> None:
+            raise ValueError("cannot stop")
+
+        self.patch(self.daemon.twins, "stop", fails)
+
+        with capturedLogs() as logs:
+            self.stop()
+
+        [line] = [formatEvent(log) for log in logs if log.get("log_failure")]
+        self.assertEqual(line, "a part of others' code: its stop failed")
+        [failure] = self.flushLoggedErrors(ValueError)
+        self.assertEqual(str(failure.value), "cannot stop")
+
     def test_what_took_the_place_of_one_that_hung_stays(self) -> None:
         """P-14: the set-up that comes back late takes out what it made, nobody else's nodes."""
         self.run_.threads.hold("setup")

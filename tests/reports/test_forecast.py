@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -111,3 +112,16 @@ def test_it_is_told_in_one_sentence(keys: dict[str, Any], said: str) -> None:
     _name, options = section(**keys)
 
     assert outage(options, RATES, 2 * GIB).sentence() == said
+
+
+def test_hours_in_which_nothing_came_do_not_count() -> None:
+    """N-10: a report that is paused with nothing waiting loses nothing before its whole bound."""
+    house = House([section(Keep="1h")], grow=plant, make=lambda d: RecordingSink())
+    house.tree.add("/a/x", 0, 0)
+    house.run.advance(5.0)
+    house.reports.set_paused(UUID(house.reports.status()[0]["uuid"]), True)
+
+    house.run.advance(1800.0)
+
+    assert house.reports.status()[0]["waiting"] == 0
+    assert house.reports.status()[0]["hours_until_loss"] == 1.0

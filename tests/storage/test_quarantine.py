@@ -269,3 +269,17 @@ def test_the_daemon_says_in_one_line_what_went_and_counts_it(tmp_path: Path) -> 
     assert keeping.about_quarantine() == {"files": 1, "bytes": 80, "gone": 2, "gone_bytes": 130}
     said = [formatEvent(event) for event in logs if "QuarantineBytes" in formatEvent(event)]
     assert [line.rpartition(": ")[2] for line in said] == ["control-0.db", "readings-0001-0.db"]
+
+
+def test_a_set_that_takes_the_name_of_one_that_was_removed_is_a_new_one(tmp_path: Path) -> None:
+    """Who set it aside just now may still take out of it what is sound."""
+    home = lay(tmp_path / "quarantine", {"desired-0.db": KIB})
+    quarantine = Quarantine(home, 2 * KIB)
+    quarantine.look()
+    quarantine.look()
+
+    (home / "desired-0.db").unlink()
+    lay(home, {"desired-0.db": 10 * KIB})
+
+    assert quarantine.look().gone == 0
+    assert quarantine.look().gone == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -237,6 +238,22 @@ def test_with_retry_it_is_tried_until_it_is_published_and_only_once() -> None:
     assert offsets == [0]
     ids = {head["dedupe"] for head in played.peer.heads("publish")}
     assert len(ids) == 1
+
+
+def test_two_runs_of_a_program_name_their_events_differently() -> None:
+    """IN-18: also if it seeds ``random``; the log would take the second's for the first's."""
+    named = []
+    for _ in range(2):
+        random.seed(1)
+        played = Played()
+        integrator = played.integrator()
+        integrator.publish_event(said())
+        integrator.stop()
+        integrator.start()
+        integrator.publish_event(said())
+        named += [head["dedupe"] for head in played.peer.heads("publish")]
+
+    assert len(set(named)) == 4
 
 
 def test_an_event_that_failed_keeps_its_id_until_it_changes() -> None:

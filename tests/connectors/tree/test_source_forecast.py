@@ -60,6 +60,22 @@ def test_hours_in_which_nothing_came_do_not_count() -> None:
     assert hours(house) == pytest.approx(0.9, abs=0.02)
 
 
+def test_a_link_that_comes_and_goes_and_delivers_nothing_does_not_begin_anew() -> None:
+    """N-10: what waits has waited since the first time."""
+    house = House(plant(Keep="1h"))
+    house.add("/hall/a", 1.0)
+    house.answers += [Retry(None, "not read")] * 1_000
+    for _ in range(6):
+        house.peers["pump"].down()
+        run(house, 240, "/hall/a")
+        house.peers["pump"].up()
+        run(house, 60, "/hall/a")
+    house.peers["pump"].down()
+    house.settle(1)
+
+    assert hours(house) == pytest.approx(0.5, abs=0.02)
+
+
 def test_it_counts_down_while_the_server_takes_nothing() -> None:
     """N-10: there is a connection, and no batch is read."""
     house = House(plant(Keep="1h"))

@@ -88,7 +88,7 @@ class HandMade:
 
 
 @asynccontextmanager
-async def by_hand() -> AsyncIterator[tuple[HandMade, Source, Line]]:
+async def by_hand(**limits: Any) -> AsyncIterator[tuple[HandMade, Source, Line]]:
     """A source that is connected to such a server, and its line."""
     writers: list[asyncio.StreamWriter] = []
 
@@ -98,7 +98,7 @@ async def by_hand() -> AsyncIterator[tuple[HandMade, Source, Line]]:
 
     listening = await asyncio.start_server(talk, "127.0.0.1", 0)
     made = HandMade(listening.sockets[0].getsockname()[1])
-    source = source_of(made).start()  # type: ignore[arg-type]
+    source = source_of(made, **limits).start()  # type: ignore[arg-type]
     try:
         line = await made.line()
         await until(lambda: source.connection.is_connected)
@@ -214,6 +214,27 @@ def test_a_server_that_ends_half_way_has_confirmed_nothing(read: int, end: str) 
 
             with pytest.raises(LinkLost):
                 await sending
+
+    run(go())
+
+
+def test_an_answer_that_waited_behind_what_is_read_now_still_counts() -> None:
+    """We read on just before the limit: the connection is not cut, and nothing is sent twice."""
+
+    async def go() -> None:
+        async with by_hand(ping_answer_s=1.0) as (_, source, line):
+            link = source.connection._link
+            assert link is not None
+            link.unread = True
+            sending = deliver(source, 2)
+            ping = await line.batch(2)
+            await asyncio.sleep(0.5)
+            link.unread = False
+
+            await asyncio.sleep(0.7)  # past the limit
+            assert not sending.done()
+            line.put(PONG, ping)
+            await sending
 
     run(go())
 
