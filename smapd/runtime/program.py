@@ -8,6 +8,7 @@ use `Threads`. All threads are daemons: code that never comes back cannot hold u
 from __future__ import annotations
 
 import asyncio
+import collections
 import queue
 import threading
 import time
@@ -59,9 +60,13 @@ class Reply(Generic[T]):
     published needs one.
     """
 
-    __slots__ = ("_done", "_problem", "_value", "_waits")
+    __slots__ = ("_done", "_problem", "_value", "_waits", "is_awaited", "turns")
 
     def __init__(self) -> None:
+        self.is_awaited = False
+        """Whether a thread is in ``take``."""
+        self.turns: Turns | None = None
+        """Whose turn it is to go on, where that matters; not changed once somebody waits."""
         self._waits = threading.Lock()
         self._waits.acquire()
         self._done = False
@@ -72,30 +77,87 @@ class Reply(Generic[T]):
         """This is the answer."""
         if not self._done:
             self._value, self._done = value, True
-            self._release()
+            if self.turns is None:
+                self.release()
+            else:
+                self.turns.give(self)
 
     def fail(self, problem: BaseException) -> None:
         """There is none; ``take`` raises this."""
         if not self._done:
             self._problem, self._done = problem, True
-            self._release()
+            self.release()
 
     def take(self, timeout_s: float) -> T:
         """Wait for it; once, by one thread.
 
         :raises TimeoutError: if none came in time.
         """
-        if not self._waits.acquire(timeout=max(0.0, timeout_s)):
+        came = False
+        self.is_awaited = True
+        try:
+            came = self._waits.acquire(timeout=max(0.0, timeout_s))
+        finally:
+            if self.turns is not None:
+                self.turns.left(self, came)
+        if not self._done:
             raise TimeoutError
         if self._problem is not None:
             raise self._problem
         return self._value  # type: ignore[return-value]
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let who waits go on; for who gives the answer."""
         try:
             self._waits.release()
         except RuntimeError:  # two answers at the same moment
             return
+
+
+class Turns:
+    """Lets threads that got their answers go on one after another; any thread.
+
+    Woken all at once they fight for the lock of the interpreter, and those that lose are put to
+    sleep once more. So each wakes the next as the first thing that it does. ``release`` lets all go
+    who wait for their turn: for whoever sees that it takes too long, since a thread that computes
+    may keep the one whose turn it is from going on.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._current: Reply[Any] | None = None
+        self._waiting: collections.deque[Reply[Any]] = collections.deque()
+
+    def give(self, reply: Reply[Any]) -> None:
+        """This one has its answer: it goes on now, or in its turn."""
+        with self._lock:
+            if reply.is_awaited:  # else nobody would give the turn to the next
+                if self._current is not None:
+                    self._waiting.append(reply)
+                    return
+                self._current = reply
+        reply.release()
+
+    def left(self, reply: Reply[Any], came: bool) -> None:
+        """Its thread goes on; ``came``: because it was released."""
+        following = None
+        with self._lock:
+            reply.is_awaited = False
+            if self._current is reply:
+                following = self._waiting.popleft() if self._waiting else None
+                self._current = following
+            elif not came and reply in self._waiting:
+                self._waiting.remove(reply)
+        if following is not None:
+            following.release()
+
+    def release(self) -> None:
+        """Let all go on at once."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, collections.deque()
+            self._current = None
+        for reply in waiting:
+            reply.release()
 
 
 class Mailbox(Generic[T]):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smapd.errors import SmapError
+from smapd.runtime.program import Reply
 from smapd.twin.links import Receiver
 from smapd.twin.wire import Frame, error, ok
 from smapd.values import Json
@@ -42,7 +43,9 @@ class FakePeer:
         if self.online:
             self.connect()
 
-    def send(self, frame: Frame, patient: bool = True) -> bool:
+    def send(
+        self, frame: Frame, patient: bool = True, publisher: Reply[Frame] | None = None
+    ) -> bool:
         """Keep it, and answer it."""
         if not self.is_connected:
             return False

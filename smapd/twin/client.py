@@ -252,13 +252,22 @@ class Client:
 
     # --- talking
 
-    def ask(self, head: dict[str, Json], body: bytes = b"", timeout_s: float = ANSWER_S) -> Frame:
+    def ask(
+        self,
+        head: dict[str, Json],
+        body: bytes = b"",
+        timeout_s: float = ANSWER_S,
+        *,
+        publishes: bool = False,
+    ) -> Frame:
         """Send a request and wait for its answer; ``id`` is added.
+
+        ``publishes``: it may share a commit of the event log with others.
 
         :raises NotConnected: if there is no connection, or it is lost meanwhile, or no answer came.
         :raises SmapError: what the hub answered.
         """
-        return self._here().ask(head, body, timeout_s)
+        return self._here().ask(head, body, timeout_s, publishes)
 
     def _here(self) -> Conversation:
         session = self._session

@@ -71,13 +71,17 @@ class Conversation:
         self._replies[number] = then
         self._line.link.send(Frame(head), patient=False)
 
-    def ask(self, head: dict[str, Json], body: bytes, timeout_s: float) -> Frame:
+    def ask(
+        self, head: dict[str, Json], body: bytes, timeout_s: float, publishes: bool = False
+    ) -> Frame:
         """Send a request and wait for its answer; ``id`` is added.
+
+        ``publishes``: it may share a commit of the event log with others.
 
         :raises NotConnected: if the connection is lost meanwhile, or no answer came.
         :raises SmapError: what the hub answered.
         """
-        return self._answer(*self._send(head, body), timeout_s)
+        return self._answer(*self._send(head, body, publishes), timeout_s)
 
     def request(self, head: dict[str, Json], body: bytes, timeout_s: float) -> T2Answer:
         """Open an exchange as its requester; raises as ``ask`` does."""
@@ -120,11 +124,14 @@ class Conversation:
     def _tell(self, frame: Frame) -> bool:
         return self._line.is_current(self) and self._line.link.send(frame)
 
-    def _send(self, head: dict[str, Json], body: bytes) -> tuple[int, Reply[Frame]]:
+    def _send(
+        self, head: dict[str, Json], body: bytes, publishes: bool = False
+    ) -> tuple[int, Reply[Frame]]:
         number = head["id"] = next(self._line.numbers)
         reply: Reply[Frame] = Reply()
         self._replies[number] = reply
-        if self._is_over or not self._line.link.send(Frame(head, body)):
+        publisher = reply if publishes else None
+        if self._is_over or not self._line.link.send(Frame(head, body), publisher=publisher):
             self._replies.pop(number, None)
             raise self._line.not_connected()
         return number, reply

@@ -121,7 +121,7 @@ class Integrator(AssetRole):
 
     def _try(self, head: dict[str, Json], body: bytes) -> int:
         try:
-            answer = self._client.ask(head, body, PUBLISH_S)
+            answer = self._client.ask(head, body, PUBLISH_S, publishes=True)
         except (AssetUnknown, BadRequest, TooLarge):
             raise
         except SmapError as error:

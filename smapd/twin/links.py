@@ -15,8 +15,9 @@ from zope.interface import implementer
 
 from smapd.errors import Busy, ShutdownRequested, SmapError
 from smapd.interfaces import IBackoff, IClock, IHub, IPeer, ISession, ITimer
-from smapd.runtime.program import Monitor
+from smapd.runtime.program import Monitor, Reply
 
+from .rounds import Rounds
 from .wire import Frame
 
 T = TypeVar("T")
@@ -47,10 +48,13 @@ class Link(Protocol):
     def open(self, receiver: Receiver) -> None:
         """Connect, and keep connected."""
 
-    def send(self, frame: Frame, patient: bool = True) -> bool:
+    def send(
+        self, frame: Frame, patient: bool = True, publisher: Reply[Frame] | None = None
+    ) -> bool:
         """Send a frame, in order. False: there is no connection.
 
         ``patient``: wait while too much is waiting already; never on the link's own thread.
+        ``publisher``: what gets the answer, of a frame that may share a commit with others.
 
         :raises BadRequest: if the frame is too large for the wire.
         """
@@ -128,6 +132,7 @@ class DirectLink:
         self._peer: _Peer | None = None
         self._outbox: Outbox[Frame] = Outbox()
         self._awake = False
+        self._rounds = Rounds(clock, self._due)
         self._closed = True
         self._timer: ITimer | None = None
 
@@ -136,10 +141,16 @@ class DirectLink:
         self._receiver, self._closed = receiver, False
         self._post(self._connect)
 
-    def send(self, frame: Frame, patient: bool = True) -> bool:
+    def send(
+        self, frame: Frame, patient: bool = True, publisher: Reply[Frame] | None = None
+    ) -> bool:
         """Send a frame, in order. False: there is no connection."""
+        if publisher is not None:
+            publisher.turns = self._rounds
         if not self._outbox.put(frame, len(frame.body), patient):
             return False
+        if publisher is not None and not self._rounds.came():
+            return True  # the last one wakes the reactor
         if not self._awake:
             self._awake = True
             return self._post(self._drain)
@@ -179,12 +190,18 @@ class DirectLink:
 
     def _drain(self) -> None:
         """Stays awake meanwhile: what an answer makes the client send waits for its turn."""
+        self._rounds.taken()
         self._receive(self._outbox.take(AT_ONCE))
         if not len(self._outbox):
             self._awake = False
         if len(self._outbox):  # looked at again: who put one in meanwhile saw us awake
             self._awake = True
             self._clock.later(0.0, self._drain)
+
+    def _due(self) -> None:
+        if len(self._outbox) and not self._awake:
+            self._awake = True
+            self._drain()
 
     def _receive(self, frames: list[Frame]) -> None:
         for frame in frames:
@@ -205,6 +222,7 @@ class DirectLink:
 
     def _is_gone(self, why: str) -> None:
         self._peer = None
+        self._rounds.stop()
         self._outbox.close()
         if self._receiver is not None:
             self._receiver.lost(why)

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from smapd.errors import BadRequest, NotConnected, SmapError, Unauthorized
 from smapd.options import Secret
 from smapd.runtime import Backoff
-from smapd.runtime.program import ProgramLoop
+from smapd.runtime.program import ProgramLoop, Reply
 
 from .links import Outbox, Receiver
 from .wire import MESSAGE_BYTES, PING_S, Frame, decode, encode
@@ -65,7 +65,9 @@ class WebSocketLink:
         self._loop = ProgramLoop(f"thing-{self._name}-link")
         self._loop.start(self._main)
 
-    def send(self, frame: Frame, patient: bool = True) -> bool:
+    def send(
+        self, frame: Frame, patient: bool = True, publisher: Reply[Frame] | None = None
+    ) -> bool:
         """Send a frame, in order. False: there is no connection.
 
         :raises BadRequest: if the frame is too large for the wire.
