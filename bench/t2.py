@@ -3,7 +3,8 @@
     python bench/t2.py [MiB per answer] [runs] [data directory]
 
 One process: the reactor with event log, hub and exchanges, and things as the daemon embeds them:
-frames go by `to_reactor`, their own code runs on threads. The floor of a streamed answer is a bare
+frames go by `to_reactor`, their own code runs on threads that give way to the reactor (`give_way`;
+the floors are plain threads). The floor of a streamed answer is a bare
 Twisted copy of as many bytes from one TCP connection to another, 1 MiB a write, with a producer;
 that of a publish is bench/events.py's bare queue with group commit into SQLite.
 
@@ -32,10 +33,12 @@ from twisted.internet.defer import Deferred  # noqa: E402
 from twisted.internet.interfaces import IPullProducer  # noqa: E402
 from twisted.internet.protocol import Factory, Protocol  # noqa: E402
 from twisted.internet.threads import deferToThread  # noqa: E402
+from twisted.python.failure import Failure  # noqa: E402
 from zope.interface import implementer  # noqa: E402
 
 from smapd.core import SmapInstance  # noqa: E402
-from smapd.runtime import PoolSize, make_runtime, pool_sizes  # noqa: E402
+from smapd.runtime import PoolSize, attempt, make_runtime, pool_sizes  # noqa: E402
+from smapd.runtime.program import Reply, give_way, spawn  # noqa: E402
 from smapd.storage.events import POOL, EventLog, EventSettings  # noqa: E402
 from smapd.testing import MemoryDefinitions  # noqa: E402
 from smapd.twin import (  # noqa: E402
@@ -282,12 +285,25 @@ def start(life):
     return took
 
 
+def as_a_thing(f, *a):
+    """Call it as the daemon calls a thing's code, on a thread of its own; what it returns."""
+    answer = Reply()
+
+    def run():
+        give_way()
+        result = attempt(f, *a)
+        answer.fail(result.value) if isinstance(result, Failure) else answer.give(result)
+
+    spawn("thing-bench", run)
+    return answer.take(600)
+
+
 async def on_a_life(where, assets, f, *a):
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=where))
     try:
         life = Life(home, assets)
         opening = await life.open()
-        found = await deferToThread(f, life, *a)
+        found = await deferToThread(as_a_thing, f, life, *a)
         await life.close()
         return found, opening
     finally:

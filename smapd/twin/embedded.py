@@ -21,7 +21,7 @@ from smapd.errors import ConfigError, MissingExtra, SmapError
 from smapd.interfaces import IHub
 from smapd.options import nearest
 from smapd.runtime import Runtime, attempt
-from smapd.runtime.program import Flag, ProgramThread, spawn
+from smapd.runtime.program import Flag, ProgramThread, give_way, spawn
 from smapd.values import Json, Problem
 
 from .callbacks import FollowerCallbacks, IntegratorCallbacks
@@ -199,6 +199,7 @@ class _Thing:
     # --- on its own thread
 
     def _live(self) -> None:
+        give_way()  # to the reactor above all
         try:
             while not self._stopping.is_set():
                 began_s = self._run.clock.seconds()

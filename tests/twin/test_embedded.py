@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -89,6 +90,19 @@ class Listener(NamedEventMixin, FollowerCallbacks, ThingRunner):
         self.follower.ack_event(event)
 
 
+class Asks(Talker):
+    """Asks how its threads are scheduled."""
+
+    said: free = Mailbox()
+
+    def main(self) -> None:
+        self.said.put(("main", os.sched_getscheduler(0)))
+        super().main()
+
+    def on_asset_created(self, asset_id: str) -> None:
+        self.said.put(("callback", os.sched_getscheduler(0)))
+
+
 class Failing(ThingRunner):
     """Fails as often as it is told."""
 
@@ -120,7 +134,7 @@ class Hanging(ThingRunner):
 @pytest.fixture(autouse=True)
 def _module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module = types.ModuleType("plant_things")
-    for one in (Talker, Listener, Failing, Hanging):
+    for one in (Talker, Listener, Asks, Failing, Hanging):
         setattr(module, one.__name__, one)
         monkeypatch.setattr(one, "__module__", "plant_things")
     module.nothing = 5  # type: ignore[attr-defined]
@@ -188,6 +202,20 @@ def test_an_integrator_and_a_follower_run_in_the_daemon() -> None:
     assert left == []
     assert [one["state"] for one in after] == ["stopped", "stopped"]
     assert Talker.made[0].ends == [None]
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux schedules so")
+def test_the_threads_of_a_thing_do_not_take_the_cpu_from_the_reactor() -> None:
+    """A flood of one touches neither the daemon nor its neighbours."""
+    with home("a") as at:
+        all_ = things(at, section("integrator asks", type="plant_things.Asks"))
+        told = {Asks.said.take(10), Asks.said.take(10)}
+        reactor = at.to_reactor(lambda: os.sched_getscheduler(0))
+        stopped(at, all_)
+
+    assert told == {("main", os.SCHED_BATCH), ("callback", os.SCHED_BATCH)}
+    assert reactor == os.SCHED_OTHER
 
 
 @pytest.mark.real
@@ -259,6 +287,7 @@ class Stuck(Talker):
     """Its callback does not return, and main fails."""
 
     fails = False
+    hangs = Flag()
 
     def main(self) -> None:
         self.wait_for_shutdown(0.05)
@@ -267,6 +296,7 @@ class Stuck(Talker):
         super().main()
 
     def on_asset_created(self, asset_id: str) -> None:
+        self.hangs.set()
         Hanging.until_free.wait(60)
 
 
@@ -276,7 +306,7 @@ def test_a_callback_that_hangs_is_left_behind_and_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys.modules["plant_things"], "Stuck", Stuck, raising=False)
     with home("a") as at:
         all_ = things(at, section("integrator x", type="plant_things.Stuck"))
-        until(lambda: state(at, all_)["connected"])
+        assert Stuck.hangs.wait(10)
         left = stopped(at, all_)
         shown = state(at, all_)
 
