@@ -153,7 +153,9 @@ class DirectLink:
             return True  # the last one wakes the reactor
         if not self._awake:
             self._awake = True
-            return self._post(self._drain)
+            if not self._post(self._drain):
+                self._awake = False
+                return False
         return True
 
     def settled(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from smapd.errors import ShutdownRequested
 from smapd.interfaces import IClock, ITimer
 from smapd.runtime.program import Monitor, Reply, Turns
 
@@ -45,10 +46,14 @@ class Rounds(Turns):
 
     def give(self, reply: Reply[Any]) -> None:
         """This one is told: it may come again."""
-        self._expected = max(self._expected, self._arrived) + 1
         if self._timer is None:
+            try:
+                self._timer = self._clock.later(LOOK_S, self._look)
+            except ShutdownRequested:  # nobody could look, so nobody waits for anybody
+                reply.release()
+                return
             self._seen, self._looks = self._arrived, 0
-            self._timer = self._clock.later(LOOK_S, self._look)
+        self._expected = max(self._expected, self._arrived) + 1
         super().give(reply)
 
     def taken(self) -> None:

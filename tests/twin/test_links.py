@@ -122,6 +122,30 @@ def test_a_daemon_that_drowns_refuses_frames() -> None:
     assert link.send(Frame({"op": "hello"})) is False
 
 
+def test_a_link_whose_daemon_drowned_once_is_not_silent_for_ever() -> None:
+    """Nothing hangs: the next frame takes those that wait along."""
+    house = House(assets=("a",))
+    busy = False
+
+    def reactor(f: Any, *a: Any, wait: bool = True) -> Any:
+        if busy:
+            raise Busy
+        return house.run.threads.to_reactor(f, *a, wait=wait)
+
+    link = DirectLink(house.twin.hub, reactor, house.run.clock, house.run.backoff())
+    client = Client(name="x", link=link, spawn=no_thread)
+    client.open()
+    follower = {"op": "start", "id": 7, "role": "follower"}
+
+    busy = True
+    assert link.send(Frame(dict(follower))) is False
+    busy = False
+    assert link.send(Frame({**follower, "id": 8})) is True
+
+    (shown,) = house.twin.hub.status()
+    assert shown["frames_in"] == 3  # with the hello
+
+
 # --- over a WebSocket
 
 

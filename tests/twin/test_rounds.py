@@ -190,3 +190,19 @@ def test_a_thread_that_computes_does_not_keep_the_told_ones_waiting_for_their_tu
     hub.run.advance(LOOK_S)
 
     assert gone_on == [1, 2, 3]
+
+
+def test_at_the_end_of_the_daemon_each_goes_on_as_it_is_told() -> None:
+    """No timer can be set any more, and nobody waits for one."""
+    hub = Hub()
+    hub.publish(1, 2)
+    for reply in hub.replies.values():
+        reply.is_awaited = True
+    hub.turn()
+    hub.run.clock.stop()
+
+    hub.tell(1, 2)
+
+    assert [reply.take(0).head["offset"] for reply in hub.replies.values()] == [1, 2]
+    hub.publish(3)
+    assert hub.turn() == 1
