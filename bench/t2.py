@@ -4,9 +4,9 @@
 
 One process: the reactor with event log, hub and exchanges, and things as the daemon embeds them:
 frames go by `to_reactor`, their own code runs on threads that give way to the reactor (`give_way`;
-the floors are plain threads). The floor of a streamed answer is a bare
-Twisted copy of as many bytes from one TCP connection to another, 1 MiB a write, with a producer;
-that of a publish is bench/events.py's bare queue with group commit into SQLite.
+the floors are plain threads). The floor of a streamed answer is a bare Twisted copy of as many
+bytes from one TCP connection to another, 1 MiB a write, with a producer; that of a publish is
+bench/events.py's bare queue with group commit into SQLite.
 
 Goals: an answer >= 0.5 x the floor; publish from 64 threads >= 0.5 x, from 4 >= 0.5 x; from the
 publish's return to the follower's callback p99 <= 20 ms; 10,000 assets x 1 follower <= 5 s.

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from smapd.errors import ShutdownRequested
 from smapd.interfaces import IClock, ITimer
-from smapd.runtime.program import Monitor, Reply, Turns
+from smapd.runtime.program import Reply, Turns
 
 LOOK_S: Final = 0.001
 """The least that the reactor can sleep."""
@@ -33,14 +33,13 @@ class Rounds(Turns):
     def __init__(self, clock: IClock, due: Callable[[], None]) -> None:
         super().__init__()
         self._clock, self._due = clock, due
-        self._monitor = Monitor()
         self._arrived = self._expected = 0
         self._seen = self._looks = 0
         self._timer: ITimer | None = None
 
     def came(self) -> bool:
         """One more publishes: whether all are here who are expected. Any thread."""
-        with self._monitor:
+        with self._lock:
             self._arrived += 1
             return self._arrived >= self._expected
 
